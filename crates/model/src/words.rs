@@ -234,19 +234,13 @@ mod tests {
         for &status in TaskStatus::ALL {
             assert_eq!(status.as_str().parse::<TaskStatus>(), Ok(status));
             assert_eq!(TaskStatus::from_code(status.code()), Some(status));
-            assert_eq!(
-                serde_json::to_string(&status).unwrap(),
-                format!("{:?}", status.as_str())
-            );
+            assert_eq!(serde_json::to_string(&status).unwrap(), format!("{:?}", status.as_str()));
         }
     }
 
     #[test]
     fn an_unknown_word_names_the_known_ones() {
         let error = "paused".parse::<Priority>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "\"paused\" is not one of low, normal, high, urgent"
-        );
+        assert_eq!(error.to_string(), "\"paused\" is not one of low, normal, high, urgent");
     }
 }

@@ -1,1 +1,11 @@
-//! regatta-store
+//! Where tasks, subtasks and workers are kept: the [`Store`] trait at the level of operations, and the stores behind it.
+//!
+//! A store is durable: an answer comes after its commit. What a command *does* is decided by
+//! [`regatta_model::ledger`]; a store brings the rows, the transaction, the group commit and the queries.
+//! Not here: HTTP, policy, clocks (the caller says what time it is).
+
+pub mod query;
+mod traits;
+
+pub use query::*;
+pub use traits::{Committed, Sink, Store, StoreError, StoreExt, Timed, Timing};
