@@ -67,6 +67,9 @@ pub struct SubtaskRecord {
     /// Why the last attempt failed.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Arc<str>>,
+    /// When it first became ready.
+    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+    pub queued_at: Option<Timestamp>,
     /// When the last attempt began.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -110,6 +113,7 @@ impl From<&SubtaskRow> for SubtaskRecord {
             worker: row.holder.as_ref().map(|holder| holder.id),
             tool: row.holder.as_ref().map(|holder| holder.tool.clone()),
             error: row.error.clone(),
+            queued_at: row.queued_at,
             started_at: row.started_at,
             completed_at: row.completed_at,
             simulated: row.simulated,
