@@ -1,0 +1,137 @@
+//! How to reach a server.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::{Error, RetryPolicy};
+
+/// Where the server is and how patient to be with it.
+#[derive(Clone)]
+pub struct Options {
+    /// The server's address, such as `http://localhost:8000`; the scheme may be left out.
+    pub server: String,
+    /// The token to show; never printed.
+    pub token: Option<String>,
+    /// How long one attempt of a call may take, beside the time that the call itself asks the server to wait.
+    pub timeout: Duration,
+    /// How long to repeat calls that may be repeated.
+    pub retry: RetryPolicy,
+    /// How long a watcher tries to connect again after its connection broke.
+    pub reconnect: RetryPolicy,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            server: "http://localhost:8000".to_owned(),
+            token: None,
+            timeout: Duration::from_secs(30),
+            retry: RetryPolicy::default(),
+            reconnect: RetryPolicy::within(Duration::from_secs(60)),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("server", &self.server)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .field("reconnect", &self.reconnect)
+            .finish()
+    }
+}
+
+/// The server's address as a URL without a slash at its end.
+///
+/// # Errors
+/// [`Error::Options`] when it is no URL, or one that this client does not speak.
+pub(crate) fn parse_server(server: &str) -> Result<Url, Error> {
+    let text = server.trim();
+    let text = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let refuse =
+        |why: &str| Error::Options(format!("{server:?} cannot be used as a server: {why}"));
+    let url = Url::parse(&text)
+        .map_err(|error| refuse(&format!("{error}; write it like http://localhost:8000")))?;
+    match url.scheme() {
+        "http" => {}
+        "https" | "wss" => {
+            return Err(refuse(
+                "TLS is not supported yet; use an http:// address, over a tunnel if the way there is not safe",
+            ));
+        }
+        scheme => {
+            return Err(refuse(&format!(
+                "it speaks {scheme}; write it like http://localhost:8000"
+            )));
+        }
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(refuse(
+            "it names no host; write it like http://localhost:8000",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(
+            "credentials do not belong in the address; give the token by itself",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("it has a query or a fragment; leave that off"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_never_printed() {
+        let options = Options {
+            token: Some("rgu_secret".to_owned()),
+            ..Options::default()
+        };
+        let text = format!("{options:?}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn the_scheme_may_be_left_out() {
+        for server in ["localhost:8000", " http://localhost:8000/ "] {
+            assert_eq!(
+                parse_server(server).unwrap().as_str(),
+                "http://localhost:8000/"
+            );
+        }
+        assert_eq!(
+            parse_server("[::1]:8000").unwrap().as_str(),
+            "http://[::1]:8000/"
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_a_reason() {
+        let cases = [
+            ("https://farm.example", "TLS is not supported yet"),
+            ("wss://farm.example", "TLS is not supported yet"),
+            ("ftp://farm.example", "it speaks ftp"),
+            ("http://", "empty host"),
+            ("http://user:word@farm.example", "credentials"),
+            ("http://farm.example/?a=1", "query"),
+            ("http://farm.example:port", "invalid port"),
+        ];
+        for (server, reason) in cases {
+            let error = parse_server(server).unwrap_err().to_string();
+            assert!(error.contains(reason), "{server}: {error}");
+        }
+    }
+}

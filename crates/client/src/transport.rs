@@ -1,0 +1,355 @@
+//! One call over HTTP: building it, sending it, repeating it where that is harmless, and reading errors.
+//!
+//! Which calls there are is in `rest`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use regatta_api::Problem;
+use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::root_cause;
+use crate::options::parse_server;
+use crate::{Error, Options, Result, RetryPolicy};
+
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A typed client of one server; a clone shares its connections.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    http: reqwest::Client,
+    /// The server's address without a slash at its end.
+    pub(crate) base: String,
+    pub(crate) token: Option<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("server", &self.inner.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a call may be done twice when it is not known whether it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// A repetition is harmless.
+    Harmless,
+    /// Only when it certainly was not done: no connection, or refused by a rate limit.
+    IfNotDone,
+    /// Not at all: the caller asks how things are right now.
+    Never,
+}
+
+impl Client {
+    /// A client; it connects with its first call.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when the server's address or the token cannot be used.
+    pub fn new(options: Options) -> Result<Self> {
+        let base = parse_server(&options.server)?;
+        if let Some(token) = &options.token
+            && !token.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(Error::Options(
+                "the token has characters that no token has; copy it again, without spaces and line ends"
+                    .to_owned(),
+            ));
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("regatta-client/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            // The API never redirects; and the WebSockets use no proxy either.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| Error::Options(root_cause(&error)))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                http,
+                base: base.as_str().trim_end_matches('/').to_owned(),
+                token: options.token,
+                timeout: options.timeout,
+                retry: options.retry,
+            }),
+        })
+    }
+
+    /// The server's address, without a slash at its end.
+    pub fn server(&self) -> &str {
+        &self.inner.base
+    }
+
+    /// A call of the API; `path` comes after the prefix `/api/v1`.
+    pub(crate) fn call(&self, method: Method, path: impl fmt::Display) -> Call<'_> {
+        self.call_root(method, format_args!("{}{path}", regatta_api::PREFIX))
+    }
+
+    /// A call outside the API's prefix.
+    pub(crate) fn call_root(&self, method: Method, path: impl fmt::Display) -> Call<'_> {
+        let repeat = if method == Method::GET {
+            Repeat::Harmless
+        } else {
+            Repeat::IfNotDone
+        };
+        Call {
+            client: &self.inner,
+            url: Url::parse(&format!("{}{path}", self.inner.base))
+                .map_err(|error| Error::Options(format!("{path} makes no address: {error}"))),
+            path: path.to_string(),
+            method,
+            body: None,
+            repeat,
+            gone_is_done: false,
+            idempotency_key: None,
+            wait: Duration::ZERO,
+        }
+    }
+}
+
+/// A call that is being built.
+pub(crate) struct Call<'a> {
+    client: &'a Inner,
+    method: Method,
+    path: String,
+    url: Result<Url>,
+    body: Option<Bytes>,
+    repeat: Repeat,
+    gone_is_done: bool,
+    idempotency_key: Option<String>,
+    wait: Duration,
+}
+
+/// An answer with any status.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    retry_after: Option<Duration>,
+}
+
+impl Call<'_> {
+    /// Adds the fields of a structure to the query.
+    pub(crate) fn query(mut self, query: &impl Serialize) -> Self {
+        self.url = self.url.and_then(|url| {
+            // By way of reqwest's builder, so that there is one encoder.
+            self.client
+                .http
+                .get(url)
+                .query(query)
+                .build()
+                .map(|request| request.url().clone())
+                .map_err(|error| Error::Protocol(format!("the query cannot be written: {error}")))
+        });
+        self
+    }
+
+    /// The body.
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Error::Protocol(format!("the body cannot be written: {error}")))?;
+        self.body = Some(body.into());
+        Ok(self)
+    }
+
+    /// Says that a repetition is harmless.
+    pub(crate) fn harmless(mut self) -> Self {
+        self.repeat = Repeat::Harmless;
+        self
+    }
+
+    /// Says that the first outcome is the answer.
+    pub(crate) fn once(mut self) -> Self {
+        self.repeat = Repeat::Never;
+        self
+    }
+
+    /// Says that a repetition is harmless, and finds nothing when the first attempt was done.
+    pub(crate) fn harmless_removal(mut self) -> Self {
+        self.gone_is_done = true;
+        self.harmless()
+    }
+
+    /// Makes a repetition harmless by a key under which the server remembers the first answer.
+    pub(crate) fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self.harmless()
+    }
+
+    /// Gives the server this much longer to answer.
+    pub(crate) fn wait(mut self, seconds: u32) -> Self {
+        self.wait = Duration::from_secs(seconds.into());
+        self
+    }
+
+    /// Sends it, and reads the answer.
+    pub(crate) async fn send<T: DeserializeOwned>(self) -> Result<T> {
+        let call = format!("{} {}", self.method, self.path);
+        let answer = self.answer().await?;
+        read(&call, &answer.body)
+    }
+
+    /// Sends it; the answer has no body.
+    pub(crate) async fn done(self) -> Result<()> {
+        self.answer().await.map(|_| ())
+    }
+
+    /// Sends it, repeats it where that is harmless, and answers with a success or an error.
+    pub(crate) async fn answer(self) -> Result<Answer> {
+        let answer = self.any_answer().await?;
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(Error::Problem(Box::new(problem(
+                answer.status,
+                &answer.body,
+            ))))
+        }
+    }
+
+    /// As [`Call::answer`], but an error answer of the server is an answer too.
+    pub(crate) async fn any_answer(mut self) -> Result<Answer> {
+        let url = std::mem::replace(&mut self.url, Err(Error::Options(String::new())))?;
+        let mut retries = self.client.retry.start();
+        let mut first = true;
+        loop {
+            let outcome = self.attempt(url.clone()).await;
+            let again = match &outcome {
+                _ if self.repeat == Repeat::Never => false,
+                Ok(answer) => match answer.status {
+                    StatusCode::TOO_MANY_REQUESTS => true,
+                    // Overload, or a commit whose outcome is not known.
+                    StatusCode::SERVICE_UNAVAILABLE => self.repeat == Repeat::Harmless,
+                    _ => false,
+                },
+                Err(Error::Unreachable { .. }) => true,
+                Err(Error::Interrupted { .. } | Error::Timeout { .. }) => {
+                    self.repeat == Repeat::Harmless
+                }
+                Err(_) => false,
+            };
+            if again {
+                let asked = outcome.as_ref().ok().and_then(|answer| answer.retry_after);
+                if let Some(pause) = retries.pause(asked) {
+                    tracing::debug!(call = %self.path, ?pause, outcome = %Brief(&outcome), "trying again");
+                    tokio::time::sleep(pause).await;
+                    first = false;
+                    continue;
+                }
+            }
+            return match outcome {
+                Ok(mut answer)
+                    if !first && self.gone_is_done && answer.status == StatusCode::NOT_FOUND =>
+                {
+                    answer.status = StatusCode::NO_CONTENT;
+                    Ok(answer)
+                }
+                outcome => outcome,
+            };
+        }
+    }
+
+    /// One attempt.
+    async fn attempt(&self, url: Url) -> Result<Answer> {
+        let after = self.client.timeout + self.wait;
+        let mut request = self
+            .client
+            .http
+            .request(self.method.clone(), url)
+            .timeout(after);
+        if let Some(token) = &self.client.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(key) = &self.idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some(body) = &self.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        let failed = |error: reqwest::Error| {
+            let url = self.client.base.clone();
+            if error.is_connect() {
+                Error::Unreachable {
+                    url,
+                    reason: root_cause(&error),
+                }
+            } else if error.is_timeout() {
+                Error::Timeout {
+                    url,
+                    call: format!("{} {}", self.method, self.path),
+                    after,
+                }
+            } else if error.is_builder() {
+                Error::Options(root_cause(&error))
+            } else {
+                Error::Interrupted {
+                    url,
+                    reason: root_cause(&error),
+                }
+            }
+        };
+        let response = request.send().await.map_err(failed)?;
+        Ok(Answer {
+            status: response.status(),
+            // Only the form in seconds: it is the one the contract's server sends.
+            retry_after: response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+                .map(Duration::from_secs),
+            body: response.bytes().await.map_err(failed)?,
+        })
+    }
+}
+
+/// An outcome in few words, for the log.
+struct Brief<'a>(&'a Result<Answer>);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(answer) => write!(f, "{}", answer.status),
+            Err(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Reads the body of a success.
+pub(crate) fn read<T: DeserializeOwned>(call: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::Protocol(format!("the answer to {call} cannot be read: {error}")))
+}
+
+/// Reads the body of an error answer; one that is no problem document (a proxy's page) becomes one.
+pub(crate) fn problem(status: StatusCode, body: &[u8]) -> Problem {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(body);
+        let begin: String = text.trim().chars().take(200).collect();
+        Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: format!(
+                "the server answered {status}{}{begin}; see whether this is a Regatta server",
+                if begin.is_empty() { "" } else { ": " }
+            ),
+            request_id: String::new(),
+            errors: Vec::new(),
+        }
+    })
+}
