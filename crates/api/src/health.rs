@@ -138,11 +138,8 @@ mod tests {
 
     #[test]
     fn health_reads_as_the_contract_has_it() {
-        let health = Health {
-            status: HealthStatus::Healthy,
-            database: DatabaseState::Connected,
-            redis: RedisState::NotUsed,
-        };
+        let health =
+            Health { status: HealthStatus::Healthy, database: DatabaseState::Connected, redis: RedisState::NotUsed };
         let value = json!({"status": "healthy", "database": "connected", "redis": "not_used"});
         assert_eq!(serde_json::to_value(health).unwrap(), value);
         assert_eq!(serde_json::from_value::<Health>(value).unwrap(), health);

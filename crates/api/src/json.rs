@@ -124,33 +124,20 @@ mod tests {
     #[test]
     fn stored_text_passes_through_as_it_is() {
         let text = r#"{"z":1, "a":[1.0,12345678901234567890123]}"#;
-        let frame = Tagged::Data {
-            data: JsonText::from_valid(text),
-        };
-        assert_eq!(
-            serde_json::to_string(&frame).unwrap(),
-            format!(r#"{{"type":"data","data":{text}}}"#)
-        );
+        let frame = Tagged::Data { data: JsonText::from_valid(text) };
+        assert_eq!(serde_json::to_string(&frame).unwrap(), format!(r#"{{"type":"data","data":{text}}}"#));
     }
 
     #[test]
     fn it_is_read_inside_a_tagged_enum_in_order() {
         let read: Tagged = serde_json::from_str(r#"{"data":{"z":1,"a":2},"type":"data"}"#).unwrap();
-        assert_eq!(
-            read,
-            Tagged::Data {
-                data: JsonText::from_valid(r#"{"z":1,"a":2}"#)
-            }
-        );
+        assert_eq!(read, Tagged::Data { data: JsonText::from_valid(r#"{"z":1,"a":2}"#) });
         assert_eq!(JsonText::from(json!({"a": 1})).to_value().unwrap()["a"], 1);
     }
 
     #[test]
     fn broken_text_is_an_error_and_never_a_broken_document() {
         let error = serde_json::to_string(&JsonText::from_valid("{\"a\":")).unwrap_err();
-        assert!(
-            error.to_string().contains("stored JSON is broken"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("stored JSON is broken"), "{error}");
     }
 }

@@ -73,15 +73,12 @@ mod tests {
 
     #[test]
     fn what_older_agents_send_is_read() {
-        let result: LegacyResult = serde_json::from_value(
-            json!({"success": true, "output": "done", "error": null, "metadata": null}),
-        )
-        .unwrap();
+        let result: LegacyResult =
+            serde_json::from_value(json!({"success": true, "output": "done", "error": null, "metadata": null}))
+                .unwrap();
         assert_eq!(result.output, json!("done"));
-        let log: LegacyLog = serde_json::from_value(
-            json!({"log_line": "…", "log_level": "info", "timestamp": "now"}),
-        )
-        .unwrap();
+        let log: LegacyLog =
+            serde_json::from_value(json!({"log_line": "…", "log_level": "info", "timestamp": "now"})).unwrap();
         assert_eq!(log.log_level, LogLevel::Info);
     }
 

@@ -24,8 +24,8 @@ pub mod worker;
 pub use json::{JsonObject, JsonText};
 pub use problem::{FieldError, Problem};
 pub use regatta_model::words::{
-    AttemptOutcome, CheckpointFrequency, LogLevel, Priority, Privacy, SubtaskStatus, TaskStatus,
-    TaskType, UnknownWord, WorkerStatus,
+    AttemptOutcome, CheckpointFrequency, LogLevel, Priority, Privacy, SubtaskStatus, TaskStatus, TaskType, UnknownWord,
+    WorkerStatus,
 };
 pub use task::Step;
 pub use time::Time;
@@ -71,10 +71,7 @@ mod tests {
         let text = document.to_string();
         for reference in text.split("\"#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
-            assert!(
-                schemas.get(name).is_some(),
-                "{name} is referred to and absent"
-            );
+            assert!(schemas.get(name).is_some(), "{name} is referred to and absent");
         }
     }
 }

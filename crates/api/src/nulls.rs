@@ -23,13 +23,8 @@ macro_rules! field_default {
             pub(super) fn value() -> $type {
                 $value
             }
-            pub(super) fn or_null<'de, D: serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<$type, D::Error> {
-                Ok(
-                    <Option<$type> as serde::Deserialize>::deserialize(deserializer)?
-                        .unwrap_or_else(value),
-                )
+            pub(super) fn or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                Ok(<Option<$type> as serde::Deserialize>::deserialize(deserializer)?.unwrap_or_else(value))
             }
         }
     };

@@ -82,14 +82,7 @@ mod tests {
 
     #[test]
     fn a_cursor_page_has_neither_total_nor_offset() {
-        let page = PageInfo {
-            limit: 50,
-            next_cursor: Some("abc".to_owned()),
-            ..PageInfo::default()
-        };
-        assert_eq!(
-            serde_json::to_string(&page).unwrap(),
-            r#"{"limit":50,"next_cursor":"abc"}"#
-        );
+        let page = PageInfo { limit: 50, next_cursor: Some("abc".to_owned()), ..PageInfo::default() };
+        assert_eq!(serde_json::to_string(&page).unwrap(), r#"{"limit":50,"next_cursor":"abc"}"#);
     }
 }

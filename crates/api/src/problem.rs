@@ -75,12 +75,8 @@ mod tests {
 
     #[test]
     fn a_problem_of_another_maker_is_read_too() {
-        let problem: Problem =
-            serde_json::from_str(r#"{"status":503,"title":"Service Unavailable"}"#).unwrap();
-        assert_eq!(
-            (problem.status, problem.kind.as_str()),
-            (503, "about:blank")
-        );
+        let problem: Problem = serde_json::from_str(r#"{"status":503,"title":"Service Unavailable"}"#).unwrap();
+        assert_eq!((problem.status, problem.kind.as_str()), (503, "about:blank"));
         let text = serde_json::to_string(&problem).unwrap();
         assert!(!text.contains("errors"), "{text}");
     }

@@ -41,7 +41,7 @@ pub struct SubtaskRow {
     #[schema(minimum = 1, maximum = 5)]
     pub complexity: u32,
     /// Its head start beside the task's other steps.
-    pub priority: i64,
+    pub priority: i32,
     /// Whether its result is simulated.
     pub simulated: bool,
     /// Why it is queued and does not run, in words.
@@ -50,6 +50,9 @@ pub struct SubtaskRow {
     /// What went wrong, when it failed, was cancelled, or waits for its next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// When it first became ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_at: Option<Time>,
     /// When its latest attempt was leased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -95,9 +98,6 @@ pub struct SubtaskDetail {
     pub lease_expires_at: Option<Time>,
     /// When it was made.
     pub created_at: Time,
-    /// When it last became ready.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queued_at: Option<Time>,
     /// When it last changed.
     pub updated_at: Time,
     /// Its attempts, the first first.
@@ -312,9 +312,10 @@ mod tests {
 
     #[test]
     fn a_result_needs_no_more_than_its_status() {
-        let report: ReportResult =
-            serde_json::from_value(json!({"status": "completed", "result": null, "execution_time": null, "simulated": null, "extra": 1}))
-                .unwrap();
+        let report: ReportResult = serde_json::from_value(
+            json!({"status": "completed", "result": null, "execution_time": null, "simulated": null, "extra": 1}),
+        )
+        .unwrap();
         assert_eq!(
             report,
             ReportResult {
@@ -328,10 +329,7 @@ mod tests {
             }
         );
         assert!(serde_json::from_value::<ReportResult>(json!({"status": "cancelled"})).is_err());
-        assert!(
-            serde_json::from_value::<ReportResult>(json!({"status": "failed", "result": []}))
-                .is_err()
-        );
+        assert!(serde_json::from_value::<ReportResult>(json!({"status": "failed", "result": []})).is_err());
     }
 
     #[test]

@@ -11,9 +11,7 @@ use uuid::Uuid;
 use crate::nulls::{field_default, null_default};
 use crate::page::PageInfo;
 use crate::subtask::SubtaskRow;
-use crate::{
-    CheckpointFrequency, JsonObject, JsonText, Priority, Privacy, TaskStatus, TaskType, Time,
-};
+use crate::{CheckpointFrequency, JsonObject, JsonText, Priority, Privacy, TaskStatus, TaskType, Time};
 
 field_default!(yes: bool = true);
 field_default!(task_type_default: TaskType = TaskType::DevelopFeature);
@@ -31,10 +29,7 @@ pub struct CreateTask {
     #[schema(min_length = 10, max_length = 10000)]
     pub description: String,
     /// The kind of work; without `subtasks` it chooses the built-in plan.
-    #[serde(
-        default = "task_type_default::value",
-        deserialize_with = "task_type_default::or_null"
-    )]
+    #[serde(default = "task_type_default::value", deserialize_with = "task_type_default::or_null")]
     #[schema(default = "develop_feature")]
     pub task_type: TaskType,
     /// What the result must satisfy; kept as it is.
@@ -42,27 +37,18 @@ pub struct CreateTask {
     #[schema(value_type = Option<Object>)]
     pub requirements: Option<JsonObject>,
     /// How often the task stops for a person to look (stored; used later).
-    #[serde(
-        default = "checkpoint_default::value",
-        deserialize_with = "checkpoint_default::or_null"
-    )]
+    #[serde(default = "checkpoint_default::value", deserialize_with = "checkpoint_default::or_null")]
     #[schema(default = "medium")]
     pub checkpoint_frequency: CheckpointFrequency,
     /// `sensitive`: local tools only.
-    #[serde(
-        default = "privacy_default::value",
-        deserialize_with = "privacy_default::or_null"
-    )]
+    #[serde(default = "privacy_default::value", deserialize_with = "privacy_default::or_null")]
     #[schema(default = "normal")]
     pub privacy_level: Privacy,
     /// The tools to take for steps that name none, the best first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_preferences: Option<Vec<String>>,
     /// A head start in the queue.
-    #[serde(
-        default = "priority_default::value",
-        deserialize_with = "priority_default::or_null"
-    )]
+    #[serde(default = "priority_default::value", deserialize_with = "priority_default::or_null")]
     #[schema(default = "normal")]
     pub priority: Priority,
     /// Only workers that carry all these labels.
@@ -112,16 +98,11 @@ pub struct Step {
     /// Its name, unique in the plan; dependents and their `context` use it.
     #[schema(min_length = 1)]
     pub name: String,
-    /// What is to be done, in words.
-    #[serde(default, deserialize_with = "null_default")]
-    #[schema(default = "")]
-    pub description: String,
+    /// What is to be done, in words; where absent, made from the name and the task's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// The names of the steps that must complete first.
-    #[serde(
-        default,
-        deserialize_with = "null_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
     /// The tool that shall run it; without it the first of the task's `tool_preferences` that the worker offers, else any
     /// agent tool. `command` needs an `input`.
@@ -135,28 +116,19 @@ pub struct Step {
     #[schema(value_type = Option<Object>)]
     pub input: Option<JsonObject>,
     /// How hard it is.
-    #[serde(
-        default = "complexity_default::value",
-        deserialize_with = "complexity_default::or_null"
-    )]
+    #[serde(default = "complexity_default::value", deserialize_with = "complexity_default::or_null")]
     #[schema(minimum = 1, maximum = 5, default = 1)]
     pub complexity: u32,
     /// A head start in the queue beside the task's other steps; larger is sooner.
     #[serde(default, deserialize_with = "null_default")]
     #[schema(default = 0)]
-    pub priority: i64,
+    pub priority: i32,
     /// How long one attempt may run, in seconds.
-    #[serde(
-        default = "timeout_default::value",
-        deserialize_with = "timeout_default::or_null"
-    )]
+    #[serde(default = "timeout_default::value", deserialize_with = "timeout_default::or_null")]
     #[schema(minimum = 1, default = 3600)]
     pub timeout_seconds: u32,
     /// How many attempts may fail or time out before the step fails for good.
-    #[serde(
-        default = "attempts_default::value",
-        deserialize_with = "attempts_default::or_null"
-    )]
+    #[serde(default = "attempts_default::value", deserialize_with = "attempts_default::or_null")]
     #[schema(minimum = 1, default = 3)]
     pub max_attempts: u32,
 }
@@ -166,7 +138,7 @@ impl Step {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            description: String::new(),
+            description: None,
             depends_on: Vec::new(),
             tool: None,
             requires: None,
@@ -283,7 +255,7 @@ pub struct TaskDetail {
     /// The task.
     pub task_id: Uuid,
     /// Who made it.
-    pub user_id: Uuid,
+    pub user_id: String,
     /// What is to be done, in words.
     pub description: String,
     /// The kind of work.
@@ -467,10 +439,7 @@ mod tests {
             "timeout_seconds": null, "max_attempts": null, "tool": null, "requires": null, "input": null, "description": null}))
         .unwrap();
         assert_eq!(step, Step::new("Count"));
-        assert_eq!(
-            (step.complexity, step.timeout_seconds, step.max_attempts),
-            (1, 3600, 3)
-        );
+        assert_eq!((step.complexity, step.timeout_seconds, step.max_attempts), (1, 3600, 3));
     }
 
     #[test]
@@ -479,15 +448,12 @@ mod tests {
             json!({"description": "Count the words", "subtasks": [{"name": "Count", "dependson": ["Split"]}]}),
         )
         .unwrap_err();
-        assert!(
-            error.to_string().contains("unknown field `dependson`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("unknown field `dependson`"), "{error}");
     }
 
     #[test]
     fn payloads_keep_their_order() {
-        let text = r#"{"name":"Count","description":"","tool":"command","input":{"z":1,"a":[2,{"y":1,"b":2}]},"complexity":1,"priority":0,"timeout_seconds":3600,"max_attempts":3}"#;
+        let text = r#"{"name":"Count","tool":"command","input":{"z":1,"a":[2,{"y":1,"b":2}]},"complexity":1,"priority":0,"timeout_seconds":3600,"max_attempts":3}"#;
         let step: Step = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&step).unwrap(), text);
     }
@@ -508,7 +474,8 @@ mod tests {
         let read: TaskList = serde_json::from_value(list.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), list);
 
-        let results = json!({"results": [{"task_id": id, "ok": true}, {"task_id": id, "ok": false, "detail": "ended"}]});
+        let results =
+            json!({"results": [{"task_id": id, "ok": true}, {"task_id": id, "ok": false, "detail": "ended"}]});
         let read: BulkResults = serde_json::from_value(results.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), results);
     }
@@ -516,7 +483,7 @@ mod tests {
     #[test]
     fn a_detail_survives_the_wire() {
         let id = "0193e3c8-7c00-7000-8000-000000000001";
-        let value = json!({"task_id": id, "user_id": id, "description": "Count the words", "task_type": "custom",
+        let value = json!({"task_id": id, "user_id": "local", "description": "Count the words", "task_type": "custom",
             "status": "failed", "progress": 0, "priority": "normal", "privacy_level": "sensitive",
             "checkpoint_frequency": "medium", "requires": {"gpu": "a100"}, "task_metadata": {"ticket": 7},
             "error": "exit code 2", "created_at": "2026-11-23T18:00:00.000000Z", "updated_at": "2026-11-23T18:00:00.000001Z",

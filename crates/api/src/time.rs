@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use regatta_model::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
@@ -92,6 +93,18 @@ impl From<Time> for i64 {
     }
 }
 
+impl From<Timestamp> for Time {
+    fn from(at: Timestamp) -> Self {
+        Self(at.0)
+    }
+}
+
+impl From<Time> for Timestamp {
+    fn from(time: Time) -> Self {
+        Self(time.0)
+    }
+}
+
 impl From<i64> for Time {
     /// From microseconds since the Unix epoch.
     fn from(micros: i64) -> Self {
@@ -112,9 +125,7 @@ impl FromStr for Time {
     fn from_str(text: &str) -> Result<Self, BadTime> {
         text.parse::<jiff::Timestamp>()
             .map(|at| Self(at.as_microsecond()))
-            .map_err(|_| BadTime {
-                text: text.to_owned(),
-            })
+            .map_err(|_| BadTime { text: text.to_owned() })
     }
 }
 
@@ -147,9 +158,7 @@ impl PartialSchema for Time {
         ObjectBuilder::new()
             .schema_type(SchemaType::new(Type::String))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .description(Some(
-                "RFC 3339 in UTC; answers always have six digits of fraction and `Z`.",
-            ))
+            .description(Some("RFC 3339 in UTC; answers always have six digits of fraction and `Z`."))
             .examples([serde_json::json!("2026-01-31T12:00:00.000000Z")])
             .into()
     }
@@ -164,30 +173,16 @@ mod tests {
     #[test]
     fn six_digits_and_z_always() {
         let time: Time = "2026-01-31T12:00:00Z".parse().unwrap();
-        assert_eq!(
-            serde_json::to_string(&time).unwrap(),
-            "\"2026-01-31T12:00:00.000000Z\""
-        );
-        assert_eq!(
-            Time::from_micros(0).to_string(),
-            "1970-01-01T00:00:00.000000Z"
-        );
-        assert_eq!(
-            Time::from_micros(-1).to_string(),
-            "1969-12-31T23:59:59.999999Z"
-        );
+        assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-01-31T12:00:00.000000Z\"");
+        assert_eq!(Time::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(Time::from_micros(-1).to_string(), "1969-12-31T23:59:59.999999Z");
     }
 
     #[test]
     fn other_offsets_and_fractions_are_read() {
         let time: Time = serde_json::from_str("\"2024-02-29t23:30:00.1234567-02:00\"").unwrap();
         assert_eq!(time.to_string(), "2024-03-01T01:30:00.123456Z");
-        for bad in [
-            "\"2024-02-30T00:00:00Z\"",
-            "\"2024-02-29\"",
-            "\"soon\"",
-            "17",
-        ] {
+        for bad in ["\"2024-02-30T00:00:00Z\"", "\"2024-02-29\"", "\"soon\"", "17"] {
             assert!(serde_json::from_str::<Time>(bad).is_err(), "{bad}");
         }
     }
@@ -206,13 +201,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_calendar_hold() {
-        assert_eq!(
-            Time::from_micros(i64::MIN).to_string(),
-            "0000-01-01T00:00:00.000000Z"
-        );
-        assert_eq!(
-            Time::from_micros(i64::MAX).to_string(),
-            "9999-12-31T23:59:59.999999Z"
-        );
+        assert_eq!(Time::from_micros(i64::MIN).to_string(), "0000-01-01T00:00:00.000000Z");
+        assert_eq!(Time::from_micros(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
     }
 }

@@ -119,9 +119,7 @@ impl<'de> Deserialize<'de> for Resources {
                 Value::Null => None,
                 Value::Number(number) => number.as_f64(),
                 _ => {
-                    return Err(serde::de::Error::custom(format_args!(
-                        "{name} must be a number"
-                    )));
+                    return Err(serde::de::Error::custom(format_args!("{name} must be a number")));
                 }
             };
         }
@@ -136,9 +134,9 @@ pub struct Heartbeat {
     pub status: WorkerStatus,
     /// What its machine uses.
     pub resources: Resources,
-    /// What it works on, for showing only.
+    /// What it works on, usually a subtask's id; for showing only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current_task: Option<Uuid>,
+    pub current_task: Option<String>,
     /// What really runs: exactly these leases are renewed, and one left out of two heartbeats in a row goes back to the
     /// queue. Without it (older agents) all are renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,7 +206,7 @@ pub struct WorkerDetail {
     pub current_subtasks: Vec<CurrentSubtask>,
     /// What it last said it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current_task: Option<Uuid>,
+    pub current_task: Option<String>,
     /// What its machine used in the last hour, oldest first.
     pub resources_history: Vec<ResourceSample>,
 }
@@ -348,7 +346,7 @@ pub struct Assignment {
     #[schema(minimum = 1, maximum = 5)]
     pub complexity: u32,
     /// The step's priority in its plan; larger is sooner.
-    pub priority: i64,
+    pub priority: i32,
     /// Which claim of the subtask this is, from 1.
     pub attempt: u32,
     /// The lease, opaque: every call about this attempt carries it.

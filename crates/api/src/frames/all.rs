@@ -179,21 +179,12 @@ pub struct Topic {
 
 impl Topic {
     const fn of(kind: TopicKind) -> Self {
-        Self {
-            kind,
-            task_id: None,
-            worker_id: None,
-            from_seq: None,
-        }
+        Self { kind, task_id: None, worker_id: None, from_seq: None }
     }
 
     /// One task; `from_seq` as in the field of that name.
     pub const fn task(task_id: Uuid, from_seq: Option<u64>) -> Self {
-        Self {
-            task_id: Some(task_id),
-            from_seq,
-            ..Self::of(TopicKind::Task)
-        }
+        Self { task_id: Some(task_id), from_seq, ..Self::of(TopicKind::Task) }
     }
 
     /// All tasks.
@@ -203,10 +194,7 @@ impl Topic {
 
     /// One worker.
     pub const fn worker(worker_id: Uuid) -> Self {
-        Self {
-            worker_id: Some(worker_id),
-            ..Self::of(TopicKind::Worker)
-        }
+        Self { worker_id: Some(worker_id), ..Self::of(TopicKind::Worker) }
     }
 
     /// All workers.
@@ -267,21 +255,12 @@ mod tests {
                 json!({"action": "unsubscribe", "type": "worker", "worker_id": ID}),
                 WatchAction::Unsubscribe(Topic::worker(ID.parse().unwrap())),
             ),
-            (
-                json!({"action": "subscribe", "type": "tasks"}),
-                WatchAction::Subscribe(Topic::tasks()),
-            ),
-            (
-                json!({"action": "subscribe", "type": "workers"}),
-                WatchAction::Subscribe(Topic::workers()),
-            ),
+            (json!({"action": "subscribe", "type": "tasks"}), WatchAction::Subscribe(Topic::tasks())),
+            (json!({"action": "subscribe", "type": "workers"}), WatchAction::Subscribe(Topic::workers())),
             (json!({"action": "ping"}), WatchAction::Ping),
         ];
         for (json, action) in actions {
-            assert_eq!(
-                serde_json::from_value::<WatchAction>(json.clone()).unwrap(),
-                action
-            );
+            assert_eq!(serde_json::from_value::<WatchAction>(json.clone()).unwrap(), action);
             assert_eq!(serde_json::to_value(action).unwrap(), json);
         }
     }

@@ -171,10 +171,7 @@ mod tests {
     }
 
     fn lease() -> LeaseRef {
-        LeaseRef {
-            subtask_id: id(),
-            lease: "l-1".to_owned(),
-        }
+        LeaseRef { subtask_id: id(), lease: "l-1".to_owned() }
     }
 
     /// Every frame the server sends, as literal JSON, comes out as it went in.
@@ -220,41 +217,21 @@ mod tests {
     #[test]
     fn what_older_agents_send_is_read() {
         let read = |frame: Value| serde_json::from_value::<WorkerFrame>(frame).unwrap();
+        assert_eq!(read(json!({"type": "pong", "worker_id": ID})), WorkerFrame::Pong);
         assert_eq!(
-            read(json!({"type": "pong", "worker_id": ID})),
-            WorkerFrame::Pong
+            read(json!({"type": "task_rejected", "worker_id": ID, "reason": "busy", "subtask_id": ID})),
+            WorkerFrame::TaskRejected { subtask_id: id(), reason: "busy".to_owned(), lease: None }
         );
         assert_eq!(
-            read(
-                json!({"type": "task_rejected", "worker_id": ID, "reason": "busy", "subtask_id": ID})
-            ),
-            WorkerFrame::TaskRejected {
-                subtask_id: id(),
-                reason: "busy".to_owned(),
-                lease: None
-            }
+            read(json!({"type": "status", "data": {"status": "idle", "queue": 3}, "worker_id": ID})),
+            WorkerFrame::Status { data: StatusData { status: WorkerStatus::Idle, resources: None, running: None } }
         );
-        assert_eq!(
-            read(
-                json!({"type": "status", "data": {"status": "idle", "queue": 3}, "worker_id": ID})
-            ),
-            WorkerFrame::Status {
-                data: StatusData {
-                    status: WorkerStatus::Idle,
-                    resources: None,
-                    running: None
-                }
-            }
-        );
-        let WorkerFrame::Result { data } = read(
-            json!({"type": "result", "data": {"subtask_id": ID, "status": "failed", "error": "x"}}),
-        ) else {
+        let WorkerFrame::Result { data } =
+            read(json!({"type": "result", "data": {"subtask_id": ID, "status": "failed", "error": "x"}}))
+        else {
             panic!("a result was read as something else");
         };
-        assert_eq!(
-            (data.body.status, data.body.lease),
-            (ResultStatus::Failed, None)
-        );
+        assert_eq!((data.body.status, data.body.lease), (ResultStatus::Failed, None));
     }
 
     #[test]
@@ -286,30 +263,17 @@ mod tests {
             panic!("an assignment was read as something else");
         };
         assert_eq!(data.input, JsonText::from_valid(r#"{"z":1,"a":2}"#));
-        assert_eq!(
-            serde_json::to_string(&ServerFrame::TaskAssignment { data }).unwrap(),
-            text
-        );
+        assert_eq!(serde_json::to_string(&ServerFrame::TaskAssignment { data }).unwrap(), text);
     }
 
     #[test]
     fn a_frame_that_does_not_fit_says_why() {
-        let error = |frame: Value| {
-            serde_json::from_value::<WorkerFrame>(frame)
-                .unwrap_err()
-                .to_string()
-        };
+        let error = |frame: Value| serde_json::from_value::<WorkerFrame>(frame).unwrap_err().to_string();
         assert_eq!(error(json!({"data": {}})), "missing field `type`");
         assert!(error(json!({"type": "dance"})).starts_with("unknown variant `dance`, expected"));
+        assert_eq!(error(json!({"type": "ack", "subtask_id": ID})), "missing field `lease`");
         assert_eq!(
-            error(json!({"type": "ack", "subtask_id": ID})),
-            "missing field `lease`"
-        );
-        assert_eq!(
-            serde_json::to_value(WorkerFrame::Resume {
-                running: vec![lease()]
-            })
-            .unwrap()["running"][0]["lease"],
+            serde_json::to_value(WorkerFrame::Resume { running: vec![lease()] }).unwrap()["running"][0]["lease"],
             "l-1"
         );
     }
