@@ -85,13 +85,7 @@ impl Error {
 
     /// Whether the server could not be reached, or was lost before it answered.
     pub fn is_unreachable(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::Interrupted { .. }
-                | Self::Timeout { .. }
-                | Self::Closed(_)
-        )
+        matches!(self, Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Timeout { .. } | Self::Closed(_))
     }
 }
 
@@ -107,11 +101,7 @@ fn describe(problem: &Problem) -> String {
         let _ = write!(text, "\n  {}: {}", error.field, error.message);
     }
     if problem.status >= 500 && !problem.request_id.is_empty() {
-        let _ = write!(
-            text,
-            " (request {}; the server's log has more)",
-            problem.request_id
-        );
+        let _ = write!(text, " (request {}; the server's log has more)", problem.request_id);
     }
     text
 }
@@ -138,10 +128,7 @@ mod tests {
             status: 422,
             detail: "Correct the named fields.".to_owned(),
             request_id: "r-1".to_owned(),
-            errors: vec![FieldError {
-                field: "subtasks[1].name".to_owned(),
-                message: "is given twice".to_owned(),
-            }],
+            errors: vec![FieldError { field: "subtasks[1].name".to_owned(), message: "is given twice".to_owned() }],
         };
         assert_eq!(
             Error::Problem(Box::new(problem.clone())).to_string(),

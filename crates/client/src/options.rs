@@ -52,15 +52,9 @@ impl fmt::Debug for Options {
 /// [`Error::Options`] when it is no URL, or one that this client does not speak.
 pub(crate) fn parse_server(server: &str) -> Result<Url, Error> {
     let text = server.trim();
-    let text = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("http://{text}")
-    };
-    let refuse =
-        |why: &str| Error::Options(format!("{server:?} cannot be used as a server: {why}"));
-    let url = Url::parse(&text)
-        .map_err(|error| refuse(&format!("{error}; write it like http://localhost:8000")))?;
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let refuse = |why: &str| Error::Options(format!("{server:?} cannot be used as a server: {why}"));
+    let url = Url::parse(&text).map_err(|error| refuse(&format!("{error}; write it like http://localhost:8000")))?;
     match url.scheme() {
         "http" => {}
         "https" | "wss" => {
@@ -69,20 +63,14 @@ pub(crate) fn parse_server(server: &str) -> Result<Url, Error> {
             ));
         }
         scheme => {
-            return Err(refuse(&format!(
-                "it speaks {scheme}; write it like http://localhost:8000"
-            )));
+            return Err(refuse(&format!("it speaks {scheme}; write it like http://localhost:8000")));
         }
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(refuse(
-            "it names no host; write it like http://localhost:8000",
-        ));
+        return Err(refuse("it names no host; write it like http://localhost:8000"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse(
-            "credentials do not belong in the address; give the token by itself",
-        ));
+        return Err(refuse("credentials do not belong in the address; give the token by itself"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(refuse("it has a query or a fragment; leave that off"));
@@ -96,10 +84,7 @@ mod tests {
 
     #[test]
     fn the_token_is_never_printed() {
-        let options = Options {
-            token: Some("rgu_secret".to_owned()),
-            ..Options::default()
-        };
+        let options = Options { token: Some("rgu_secret".to_owned()), ..Options::default() };
         let text = format!("{options:?}");
         assert!(!text.contains("secret"), "{text}");
     }
@@ -107,15 +92,9 @@ mod tests {
     #[test]
     fn the_scheme_may_be_left_out() {
         for server in ["localhost:8000", " http://localhost:8000/ "] {
-            assert_eq!(
-                parse_server(server).unwrap().as_str(),
-                "http://localhost:8000/"
-            );
+            assert_eq!(parse_server(server).unwrap().as_str(), "http://localhost:8000/");
         }
-        assert_eq!(
-            parse_server("[::1]:8000").unwrap().as_str(),
-            "http://[::1]:8000/"
-        );
+        assert_eq!(parse_server("[::1]:8000").unwrap().as_str(), "http://[::1]:8000/");
     }
 
     #[test]

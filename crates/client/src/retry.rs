@@ -25,11 +25,7 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// Repeat for this long.
     pub const fn within(max_elapsed: Duration) -> Self {
-        Self {
-            max_elapsed,
-            initial: Duration::from_millis(100),
-            max: Duration::from_secs(5),
-        }
+        Self { max_elapsed, initial: Duration::from_millis(100), max: Duration::from_secs(5) }
     }
 
     /// Never repeat.
@@ -39,11 +35,7 @@ impl RetryPolicy {
 
     /// Starts counting.
     pub(crate) fn start(self) -> Retries {
-        Retries {
-            policy: self,
-            started: Instant::now(),
-            backoff: Backoff::new(self.initial, self.max),
-        }
+        Retries { policy: self, started: Instant::now(), backoff: Backoff::new(self.initial, self.max) }
     }
 }
 
@@ -77,11 +69,7 @@ pub struct Backoff {
 impl Backoff {
     /// Pauses from `initial` to `max`.
     pub fn new(initial: Duration, max: Duration) -> Self {
-        Self {
-            initial,
-            max,
-            next: initial,
-        }
+        Self { initial, max, next: initial }
     }
 
     /// The next pause: between half of it and all of it.
@@ -116,10 +104,7 @@ mod tests {
     fn the_policy_ends_and_the_servers_wish_counts() {
         assert_eq!(RetryPolicy::none().start().pause(None), None);
         let mut retries = RetryPolicy::within(Duration::from_secs(3600)).start();
-        assert_eq!(
-            retries.pause(Some(Duration::from_secs(7))),
-            Some(Duration::from_secs(7))
-        );
+        assert_eq!(retries.pause(Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
         assert_eq!(retries.pause(Some(Duration::from_secs(3601))), None);
     }
 }

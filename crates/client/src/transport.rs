@@ -37,9 +37,7 @@ pub(crate) struct Inner {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("server", &self.inner.base)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("server", &self.inner.base).finish_non_exhaustive()
     }
 }
 
@@ -65,8 +63,7 @@ impl Client {
             && !token.bytes().all(|byte| byte.is_ascii_graphic())
         {
             return Err(Error::Options(
-                "the token has characters that no token has; copy it again, without spaces and line ends"
-                    .to_owned(),
+                "the token has characters that no token has; copy it again, without spaces and line ends".to_owned(),
             ));
         }
         let http = reqwest::Client::builder()
@@ -101,11 +98,7 @@ impl Client {
 
     /// A call outside the API's prefix.
     pub(crate) fn call_root(&self, method: Method, path: impl fmt::Display) -> Call<'_> {
-        let repeat = if method == Method::GET {
-            Repeat::Harmless
-        } else {
-            Repeat::IfNotDone
-        };
+        let repeat = if method == Method::GET { Repeat::Harmless } else { Repeat::IfNotDone };
         Call {
             client: &self.inner,
             url: Url::parse(&format!("{}{path}", self.inner.base))
@@ -213,10 +206,7 @@ impl Call<'_> {
         if answer.status.is_success() {
             Ok(answer)
         } else {
-            Err(Error::Problem(Box::new(problem(
-                answer.status,
-                &answer.body,
-            ))))
+            Err(Error::Problem(Box::new(problem(answer.status, &answer.body))))
         }
     }
 
@@ -236,9 +226,7 @@ impl Call<'_> {
                     _ => false,
                 },
                 Err(Error::Unreachable { .. }) => true,
-                Err(Error::Interrupted { .. } | Error::Timeout { .. }) => {
-                    self.repeat == Repeat::Harmless
-                }
+                Err(Error::Interrupted { .. } | Error::Timeout { .. }) => self.repeat == Repeat::Harmless,
                 Err(_) => false,
             };
             if again {
@@ -251,9 +239,7 @@ impl Call<'_> {
                 }
             }
             return match outcome {
-                Ok(mut answer)
-                    if !first && self.gone_is_done && answer.status == StatusCode::NOT_FOUND =>
-                {
+                Ok(mut answer) if !first && self.gone_is_done && answer.status == StatusCode::NOT_FOUND => {
                     answer.status = StatusCode::NO_CONTENT;
                     Ok(answer)
                 }
@@ -265,11 +251,7 @@ impl Call<'_> {
     /// One attempt.
     async fn attempt(&self, url: Url) -> Result<Answer> {
         let after = self.client.timeout + self.wait;
-        let mut request = self
-            .client
-            .http
-            .request(self.method.clone(), url)
-            .timeout(after);
+        let mut request = self.client.http.request(self.method.clone(), url).timeout(after);
         if let Some(token) = &self.client.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -277,30 +259,18 @@ impl Call<'_> {
             request = request.header("Idempotency-Key", key);
         }
         if let Some(body) = &self.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let failed = |error: reqwest::Error| {
             let url = self.client.base.clone();
             if error.is_connect() {
-                Error::Unreachable {
-                    url,
-                    reason: root_cause(&error),
-                }
+                Error::Unreachable { url, reason: root_cause(&error) }
             } else if error.is_timeout() {
-                Error::Timeout {
-                    url,
-                    call: format!("{} {}", self.method, self.path),
-                    after,
-                }
+                Error::Timeout { url, call: format!("{} {}", self.method, self.path), after }
             } else if error.is_builder() {
                 Error::Options(root_cause(&error))
             } else {
-                Error::Interrupted {
-                    url,
-                    reason: root_cause(&error),
-                }
+                Error::Interrupted { url, reason: root_cause(&error) }
             }
         };
         let response = request.send().await.map_err(failed)?;

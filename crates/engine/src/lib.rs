@@ -1,1 +1,36 @@
-//! regatta-engine
+//! What keeps the fleet at work: plans tasks, leases subtasks to connected workers, keeps leases, and answers
+//! everyone who asks. The server stands on it, and later other protocols will.
+//!
+//! [`Options`] `->` [`Options::build`] `->` a [`Service`] that runs the loops, and an [`Engine`], the cheap
+//! handle for everyone who talks to it. Not here: HTTP, wire types, SQL; and no rule about what a state may
+//! become, those are in [`regatta_model::ledger`].
+
+mod clock;
+mod dispatcher;
+mod engine;
+mod error;
+mod fleet;
+mod line;
+mod options;
+mod poll;
+mod recorder;
+mod service;
+mod sink;
+mod submit;
+mod subtasks;
+mod sweeper;
+mod tasks;
+pub mod timing;
+mod workers;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use fleet::LineMessage;
+pub use line::{Line, LineEvent, LineHandle};
+pub use options::Options;
+pub use recorder::{LatencyFigures, Recent, WINDOW};
+pub use service::Service;
+pub use sink::CommitSink;
+pub use submit::{IdempotencyKey, NewTaskRequest};
+pub use subtasks::{LogRequest, ProgressRequest, ReportRequest};
+pub use workers::{HeartbeatRequest, RegisterRequest, Stats, WaitingReason};

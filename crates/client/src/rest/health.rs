@@ -71,13 +71,10 @@ impl Client {
         let says = answer.status.is_success() || answer.status == StatusCode::SERVICE_UNAVAILABLE;
         match serde_json::from_slice(&answer.body) {
             Ok(health) if says => Ok(health),
-            Err(error) if answer.status.is_success() => Err(Error::Protocol(format!(
-                "the answer to GET {path} cannot be read: {error}"
-            ))),
-            _ => Err(Error::Problem(Box::new(problem(
-                answer.status,
-                &answer.body,
-            )))),
+            Err(error) if answer.status.is_success() => {
+                Err(Error::Protocol(format!("the answer to GET {path} cannot be read: {error}")))
+            }
+            _ => Err(Error::Problem(Box::new(problem(answer.status, &answer.body)))),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Subtasks.
 
 use regatta_api::subtask::{
-    AppendLog, LogAppended, ProgressAccepted, ReportProgress, ReportResult, ResultAccepted,
-    SubtaskDetail,
+    AppendLog, LogAppended, ProgressAccepted, ReportProgress, ReportResult, ResultAccepted, SubtaskDetail,
 };
 use reqwest::Method;
 use uuid::Uuid;
@@ -15,9 +14,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn subtask(&self, subtask: Uuid) -> Result<SubtaskDetail> {
-        self.call(Method::GET, format_args!("/subtasks/{subtask}"))
-            .send()
-            .await
+        self.call(Method::GET, format_args!("/subtasks/{subtask}")).send().await
     }
 
     /// Reports how an attempt ended. With its lease a repetition is harmless: a stored result comes again, and a failure
@@ -25,19 +22,9 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`](crate::Error); a 409 is final: the result does not count, drop it.
-    pub async fn report_result(
-        &self,
-        subtask: Uuid,
-        report: &ReportResult,
-    ) -> Result<ResultAccepted> {
-        let call = self
-            .call(Method::POST, format_args!("/subtasks/{subtask}/result"))
-            .json(report)?;
-        let call = if report.lease.is_some() {
-            call.harmless()
-        } else {
-            call
-        };
+    pub async fn report_result(&self, subtask: Uuid, report: &ReportResult) -> Result<ResultAccepted> {
+        let call = self.call(Method::POST, format_args!("/subtasks/{subtask}/result")).json(report)?;
+        let call = if report.lease.is_some() { call.harmless() } else { call };
         call.send().await
     }
 
@@ -46,25 +33,14 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn append_log(&self, subtask: Uuid, line: &AppendLog) -> Result<LogAppended> {
-        self.call(Method::POST, format_args!("/subtasks/{subtask}/log"))
-            .json(line)?
-            .send()
-            .await
+        self.call(Method::POST, format_args!("/subtasks/{subtask}/log")).json(line)?.send().await
     }
 
     /// Reports how far a subtask is.
     ///
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when the lease is over or it does not run.
-    pub async fn report_progress(
-        &self,
-        subtask: Uuid,
-        report: &ReportProgress,
-    ) -> Result<ProgressAccepted> {
-        self.call(Method::POST, format_args!("/subtasks/{subtask}/progress"))
-            .json(report)?
-            .harmless()
-            .send()
-            .await
+    pub async fn report_progress(&self, subtask: Uuid, report: &ReportProgress) -> Result<ProgressAccepted> {
+        self.call(Method::POST, format_args!("/subtasks/{subtask}/progress")).json(report)?.harmless().send().await
     }
 }

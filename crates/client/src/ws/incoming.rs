@@ -28,11 +28,7 @@ pub(crate) struct Incoming<S> {
 
 impl<S> Incoming<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            heard: Instant::now(),
-            closed: Arc::new(OnceLock::new()),
-        }
+        Self { stream, heard: Instant::now(), closed: Arc::new(OnceLock::new()) }
     }
 
     /// Where it will stand how the socket ended.
@@ -50,35 +46,24 @@ impl<S: Stream<Item = std::result::Result<Message, WsError>> + Unpin> Incoming<S
                     self.heard = Instant::now();
                     match message {
                         Message::Text(text) => return Some(text),
-                        Message::Close(frame) => {
-                            frame.map_or_else(Closed::without_code, |frame| Closed {
-                                code: Some(frame.code.into()),
-                                reason: frame.reason.as_str().to_owned(),
-                            })
-                        }
+                        Message::Close(frame) => frame.map_or_else(Closed::without_code, |frame| Closed {
+                            code: Some(frame.code.into()),
+                            reason: frame.reason.as_str().to_owned(),
+                        }),
                         // Pings are answered by the library with the next read; the API sends no binary frames.
                         _ => continue,
                     }
                 }
                 Ok(Some(Err(error))) => broken(&error),
-                Ok(None) => Closed {
-                    code: None,
-                    reason: "the server went away".to_owned(),
-                },
-                Err(_) => Closed {
-                    code: None,
-                    reason: format!("the server was silent for {} s", SILENCE.as_secs()),
-                },
+                Ok(None) => Closed { code: None, reason: "the server went away".to_owned() },
+                Err(_) => Closed { code: None, reason: format!("the server was silent for {} s", SILENCE.as_secs()) },
             };
             let said = closed.code.is_some();
             // Set by this task only.
             let _ = self.closed.set(closed);
             if said {
                 // Reading on sends the answer to the close frame.
-                let _ = timeout(CLOSING, async {
-                    while let Some(Ok(_)) = self.stream.next().await {}
-                })
-                .await;
+                let _ = timeout(CLOSING, async { while let Some(Ok(_)) = self.stream.next().await {} }).await;
             }
         }
         None
@@ -88,10 +73,7 @@ impl<S: Stream<Item = std::result::Result<Message, WsError>> + Unpin> Incoming<S
 impl Closed {
     /// A close frame without a code: 1005 stands for that in RFC 6455.
     fn without_code() -> Self {
-        Self {
-            code: Some(1005),
-            reason: String::new(),
-        }
+        Self { code: Some(1005), reason: String::new() }
     }
 }
 
@@ -115,9 +97,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
         tracing::debug!(kind, "a frame of an unknown type is ignored");
         return Ok(None);
     }
-    Err(Error::Protocol(format!(
-        "a frame of the server cannot be read: {error}"
-    )))
+    Err(Error::Protocol(format!("a frame of the server cannot be read: {error}")))
 }
 
 #[cfg(test)]
@@ -127,19 +107,9 @@ mod tests {
 
     #[test]
     fn an_unknown_type_is_ignored_and_a_bad_frame_is_not() {
-        assert_eq!(
-            parse::<ServerFrame>(r#"{"type":"news","data":{}}"#).unwrap(),
-            None
-        );
-        assert_eq!(
-            parse::<ServerFrame>(r#"{"type":"pong"}"#).unwrap(),
-            Some(ServerFrame::Pong)
-        );
-        for bad in [
-            "pong",
-            "{}",
-            r#"{"type":"task_cancel","data":{"reason":"x"}}"#,
-        ] {
+        assert_eq!(parse::<ServerFrame>(r#"{"type":"news","data":{}}"#).unwrap(), None);
+        assert_eq!(parse::<ServerFrame>(r#"{"type":"pong"}"#).unwrap(), Some(ServerFrame::Pong));
+        for bad in ["pong", "{}", r#"{"type":"task_cancel","data":{"reason":"x"}}"#] {
             let error = parse::<ServerFrame>(bad).unwrap_err().to_string();
             assert!(error.contains("cannot be read"), "{bad}: {error}");
         }

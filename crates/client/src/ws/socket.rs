@@ -34,47 +34,27 @@ pub(crate) async fn connect(client: &Inner, path: &str, query: &str) -> Result<S
     let call = format!("GET {PREFIX}{path}");
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(client, path, query)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::Timeout {
-            url: client.base.clone(),
-            call,
-            after: HANDSHAKE_TIMEOUT,
-        }),
+        Err(_) => Err(Error::Timeout { url: client.base.clone(), call, after: HANDSHAKE_TIMEOUT }),
     }
 }
 
 async fn handshake(client: &Inner, path: &str, query: &str) -> Result<Socket> {
-    let unreachable = |error: std::io::Error| Error::Unreachable {
-        url: client.base.clone(),
-        reason: error.to_string(),
-    };
-    let unusable =
-        |error: &dyn std::fmt::Display| Error::Options(format!("{path} makes no address: {error}"));
-    let mut url =
-        Url::parse(&format!("{}{PREFIX}{path}", client.base)).map_err(|error| unusable(&error))?;
+    let unreachable =
+        |error: std::io::Error| Error::Unreachable { url: client.base.clone(), reason: error.to_string() };
+    let unusable = |error: &dyn std::fmt::Display| Error::Options(format!("{path} makes no address: {error}"));
+    let mut url = Url::parse(&format!("{}{PREFIX}{path}", client.base)).map_err(|error| unusable(&error))?;
     url.set_query((!query.is_empty()).then_some(query));
     let host = url.host_str().unwrap_or_default();
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let port = url.port_or_known_default().unwrap_or(80);
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(unreachable)?;
+    let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
 
-    let mut request = url
-        .as_str()
-        .replacen("http://", "ws://", 1)
-        .into_client_request()
-        .map_err(|error| unusable(&error))?;
+    let mut request =
+        url.as_str().replacen("http://", "ws://", 1).into_client_request().map_err(|error| unusable(&error))?;
     if let Some(token) = &client.token {
-        let value = format!("Bearer {token}")
-            .parse()
-            .map_err(|error| unusable(&error))?;
-        request
-            .headers_mut()
-            .insert(http::header::AUTHORIZATION, value);
+        let value = format!("Bearer {token}").parse().map_err(|error| unusable(&error))?;
+        request.headers_mut().insert(http::header::AUTHORIZATION, value);
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
@@ -88,13 +68,8 @@ async fn handshake(client: &Inner, path: &str, query: &str) -> Result<Socket> {
             let body = body.unwrap_or_default();
             Err(Error::Problem(Box::new(problem(parts.status, &body))))
         }
-        Err(WsError::Io(error)) => Err(Error::Interrupted {
-            url: client.base.clone(),
-            reason: root_cause(&error),
-        }),
-        Err(error) => Err(Error::Protocol(format!(
-            "the server does not speak WebSocket at {path}: {error}"
-        ))),
+        Err(WsError::Io(error)) => Err(Error::Interrupted { url: client.base.clone(), reason: root_cause(&error) }),
+        Err(error) => Err(Error::Protocol(format!("the server does not speak WebSocket at {path}: {error}"))),
     }
 }
 
@@ -106,10 +81,7 @@ pub(crate) fn message(frame: &impl Serialize) -> Result<Message> {
     let text = serde_json::to_string(frame)
         .map_err(|error| Error::Protocol(format!("the frame cannot be written: {error}")))?;
     if text.len() > limits::FRAME_BYTES {
-        return Err(Error::FrameTooLarge {
-            bytes: text.len(),
-            limit: limits::FRAME_BYTES,
-        });
+        return Err(Error::FrameTooLarge { bytes: text.len(), limit: limits::FRAME_BYTES });
     }
     Ok(Message::text(text))
 }

@@ -27,13 +27,8 @@ impl Client {
     pub async fn worker_line(&self, worker: Uuid) -> Result<WorkerLine> {
         let socket = connect(&self.inner, &format!("/workers/{worker}/ws"), "").await?;
         let (sink, stream) = socket.split();
-        let reader = WorkerLineReader {
-            incoming: Incoming::new(stream),
-        };
-        let writer = WorkerLineWriter {
-            sink,
-            closed: Arc::clone(reader.incoming.closed()),
-        };
+        let reader = WorkerLineReader { incoming: Incoming::new(stream) };
+        let writer = WorkerLineWriter { sink, closed: Arc::clone(reader.incoming.closed()) };
         Ok(WorkerLine { reader, writer })
     }
 }
@@ -75,10 +70,7 @@ impl WorkerLine {
     pub async fn close(mut self) {
         self.writer.close().await;
         // Reading on until the server's answer ends the handshake; a frame that still comes is not wanted any more.
-        let _ = timeout(CLOSING, async {
-            while let Ok(Some(_)) = self.reader.recv().await {}
-        })
-        .await;
+        let _ = timeout(CLOSING, async { while let Ok(Some(_)) = self.reader.recv().await {} }).await;
     }
 }
 
@@ -148,10 +140,7 @@ impl WorkerLineWriter {
         // One that is closed already is closed.
         let _ = self
             .sink
-            .send(Message::Close(Some(CloseFrame {
-                code: CloseCode::Normal,
-                reason: "the worker leaves".into(),
-            })))
+            .send(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "the worker leaves".into() })))
             .await;
     }
 

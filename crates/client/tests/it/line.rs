@@ -25,31 +25,23 @@ where
 }
 
 async fn say(socket: &mut WebSocket, text: &str) {
-    socket
-        .send(Message::text(text))
-        .await
-        .expect("the client is there");
+    socket.send(Message::text(text)).await.expect("the client is there");
 }
 
 fn status() -> WorkerFrame {
-    WorkerFrame::Status {
-        data: StatusData {
-            status: WorkerStatus::Idle,
-            resources: None,
-            running: Some(Vec::new()),
-        },
-    }
+    WorkerFrame::Status { data: StatusData { status: WorkerStatus::Idle, resources: None, running: Some(Vec::new()) } }
 }
 
 #[tokio::test]
 async fn frames_go_both_ways_and_pings_are_answered() {
     let client = line_server(|mut socket| async move {
-        say(&mut socket, r#"{"type":"connected","data":{"worker_id":"0193e3c8-7c00-7000-8000-000000000001","machine_name":"n"}}"#).await;
+        say(
+            &mut socket,
+            r#"{"type":"connected","data":{"worker_id":"0193e3c8-7c00-7000-8000-000000000001","machine_name":"n"}}"#,
+        )
+        .await;
         say(&mut socket, r#"{"type":"of_tomorrow","data":{}}"#).await;
-        socket
-            .send(Message::Ping("are you there".into()))
-            .await
-            .expect("the client is there");
+        socket.send(Message::Ping("are you there".into())).await.expect("the client is there");
         // Says back what it hears: the pong first, then the frame.
         let mut heard = Vec::new();
         while heard.len() < 2 {
@@ -76,44 +68,26 @@ async fn frames_go_both_ways_and_pings_are_answered() {
     let Some(ServerFrame::Error { data }) = reader.recv().await.unwrap() else {
         panic!("the server did not say what it heard");
     };
-    assert_eq!(
-        data.message,
-        r#"are you there {"type":"status","data":{"status":"idle","running":[]}}"#
-    );
+    assert_eq!(data.message, r#"are you there {"type":"status","data":{"status":"idle","running":[]}}"#);
 }
 
 #[tokio::test]
 async fn the_close_code_is_told_to_both_halves() {
     for (code, superseded, unregistered) in [(4001, true, false), (4002, false, true)] {
         let client = line_server(move |mut socket| async move {
-            let frame = CloseFrame {
-                code,
-                reason: "because".into(),
-            };
-            socket
-                .send(Message::Close(Some(frame)))
-                .await
-                .expect("the client is there");
+            let frame = CloseFrame { code, reason: "because".into() };
+            socket.send(Message::Close(Some(frame))).await.expect("the client is there");
             // The client answers the close frame, in order.
             let answer = socket.recv().await;
-            assert!(
-                matches!(answer, Some(Ok(Message::Close(Some(ref frame)))) if frame.code == code),
-                "{answer:?}"
-            );
+            assert!(matches!(answer, Some(Ok(Message::Close(Some(ref frame)))) if frame.code == code), "{answer:?}");
         })
         .await;
         let (mut reader, mut writer) = client.worker_line(Uuid::nil()).await.unwrap().split();
         assert_eq!(reader.closed(), None);
         assert_eq!(reader.recv().await.unwrap(), None);
         let closed = reader.closed().unwrap();
-        assert_eq!(
-            (closed.code, closed.reason.as_str()),
-            (Some(code), "because")
-        );
-        assert_eq!(
-            (closed.is_superseded(), closed.is_unregistered()),
-            (superseded, unregistered)
-        );
+        assert_eq!((closed.code, closed.reason.as_str()), (Some(code), "because"));
+        assert_eq!((closed.is_superseded(), closed.is_unregistered()), (superseded, unregistered));
         assert_eq!(reader.recv().await.unwrap(), None);
         match writer.send(&status()).await.unwrap_err() {
             Error::Closed(closed) => assert_eq!(closed.code, Some(code)),
@@ -149,15 +123,9 @@ async fn a_frame_that_does_not_fit_is_an_error_and_the_line_goes_on() {
 
 #[tokio::test]
 async fn a_frame_over_the_limit_is_not_sent() {
-    let client =
-        line_server(|mut socket| async move { while let Some(Ok(_)) = socket.recv().await {} })
-            .await;
+    let client = line_server(|mut socket| async move { while let Some(Ok(_)) = socket.recv().await {} }).await;
     let mut line = client.worker_line(Uuid::nil()).await.unwrap();
-    let frame = WorkerFrame::TaskRejected {
-        subtask_id: Uuid::nil(),
-        reason: "x".repeat(FRAME_BYTES),
-        lease: None,
-    };
+    let frame = WorkerFrame::TaskRejected { subtask_id: Uuid::nil(), reason: "x".repeat(FRAME_BYTES), lease: None };
     let error = line.send(&frame).await.unwrap_err();
     assert!(matches!(error, Error::FrameTooLarge { .. }), "{error:?}");
     line.send(&status()).await.unwrap();
@@ -165,15 +133,7 @@ async fn a_frame_over_the_limit_is_not_sent() {
 
 #[tokio::test]
 async fn a_refused_line_is_a_problem_with_its_status() {
-    let routes = Router::new().route(
-        LINE,
-        any(|| async { (StatusCode::CONFLICT, "unregistered") }),
-    );
-    let error = client(routes)
-        .await
-        .worker_line(Uuid::nil())
-        .await
-        .err()
-        .unwrap();
+    let routes = Router::new().route(LINE, any(|| async { (StatusCode::CONFLICT, "unregistered") }));
+    let error = client(routes).await.worker_line(Uuid::nil()).await.err().unwrap();
     assert_eq!(error.status(), Some(409), "{error:?}");
 }

@@ -10,14 +10,9 @@ pub async fn client(routes: Router) -> Client {
 
 /// As [`client`], with other options; their `server` is replaced.
 pub async fn client_with(routes: Router, options: Options) -> Client {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound address");
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    Client::new(Options {
-        server: format!("http://{address}"),
-        ..options
-    })
-    .expect("a loopback address is a good server")
+    Client::new(Options { server: format!("http://{address}"), ..options })
+        .expect("a loopback address is a good server")
 }

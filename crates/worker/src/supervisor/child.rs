@@ -56,12 +56,7 @@ fn supervise() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let (wake, waker) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
-    let mut keeper = Keeper {
-        tools: BTreeMap::new(),
-        out: Vec::new(),
-        waiter: waiter(waker)?,
-        waiter_waits: false,
-    };
+    let mut keeper = Keeper { tools: BTreeMap::new(), out: Vec::new(), waiter: waiter(waker)?, waiter_waits: false };
     let mut receiver = Receiver::default();
     loop {
         keeper.wait(&stdin, &wake)?;
@@ -89,15 +84,9 @@ fn supervise() -> std::io::Result<()> {
 /// (Ignoring them would be inherited by the tools; a handler is not.)
 fn outlive_signals() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
-    for kind in [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ] {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         // The handler stays for the life of the process.
         drop(signal(kind)?);
     }
@@ -107,18 +96,15 @@ fn outlive_signals() -> std::io::Result<()> {
 /// A thread that, each time it is asked, waits until a child has ended (without collecting it) or there is none, and writes a byte.
 fn waiter(mut waker: UnixStream) -> std::io::Result<mpsc::Sender<()>> {
     let (ask, asked) = mpsc::channel::<()>();
-    std::thread::Builder::new()
-        .name("waiter".into())
-        .stack_size(64 << 10)
-        .spawn(move || {
-            while asked.recv().is_ok() {
-                let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-                while let Err(Errno::INTR) = rustix::process::waitid(WaitId::All, options) {}
-                if waker.write_all(&[1]).is_err() {
-                    return;
-                }
+    std::thread::Builder::new().name("waiter".into()).stack_size(64 << 10).spawn(move || {
+        while asked.recv().is_ok() {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(Errno::INTR) = rustix::process::waitid(WaitId::All, options) {}
+            if waker.write_all(&[1]).is_err() {
+                return;
             }
-        })?;
+        }
+    })?;
     Ok(ask)
 }
 
@@ -150,15 +136,10 @@ impl Keeper {
         if !self.out.is_empty() {
             interest |= PollFlags::OUT;
         }
-        let timeout = self.next_due().map(|due| Timespec {
-            tv_sec: due.as_secs() as i64,
-            tv_nsec: due.subsec_nanos().into(),
-        });
+        let timeout =
+            self.next_due().map(|due| Timespec { tv_sec: due.as_secs() as i64, tv_nsec: due.subsec_nanos().into() });
         match rustix::event::poll(
-            &mut [
-                PollFd::new(&socket, interest),
-                PollFd::new(wake, PollFlags::IN),
-            ],
+            &mut [PollFd::new(&socket, interest), PollFd::new(wake, PollFlags::IN)],
             timeout.as_ref(),
         ) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -176,9 +157,7 @@ impl Keeper {
                     return Some(LOOK_AGAIN);
                 }
                 let kill = tool.kill_at.map(|at| at.saturating_duration_since(now));
-                let deadline = tool
-                    .deadline_ms
-                    .map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
+                let deadline = tool.deadline_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
                 kill.into_iter().chain(deadline).min()
             })
             .min()
@@ -208,21 +187,12 @@ impl Keeper {
             Ok(leader) => {
                 self.tools.insert(
                     id,
-                    Tool {
-                        leader,
-                        marker: spawn.marker,
-                        ended: None,
-                        kill_at: None,
-                        deadline_ms: spawn.deadline_ms,
-                    },
+                    Tool { leader, marker: spawn.marker, ended: None, kill_at: None, deadline_ms: spawn.deadline_ms },
                 );
                 self.say(&Report::Spawned { id });
                 self.ask_waiter();
             }
-            Err(error) => self.say(&Report::Failed {
-                id,
-                message: error.to_string(),
-            }),
+            Err(error) => self.say(&Report::Failed { id, message: error.to_string() }),
         }
     }
 
@@ -242,10 +212,7 @@ impl Keeper {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    let ended = self
-                        .tools
-                        .iter_mut()
-                        .find(|(_, tool)| tool.leader == pid && tool.ended.is_none());
+                    let ended = self.tools.iter_mut().find(|(_, tool)| tool.leader == pid && tool.ended.is_none());
                     if let Some((&id, tool)) = ended {
                         tool.ended = Some(status);
                         self.end_leftovers(id);
@@ -328,11 +295,7 @@ impl Keeper {
                 if let Some(tool) = self.tools.remove(&id)
                     && let Some(status) = tool.ended
                 {
-                    self.say(&Report::Exited {
-                        id,
-                        code: status.exit_status(),
-                        signal: status.terminating_signal(),
-                    });
+                    self.say(&Report::Exited { id, code: status.exit_status(), signal: status.terminating_signal() });
                 }
                 continue;
             }
@@ -420,8 +383,8 @@ fn proc_descendants_unless_empty(roots: &[Pid]) -> Vec<Pid> {
 }
 
 fn start(spawn: &Spawn, fds: Vec<OwnedFd>) -> std::io::Result<Pid> {
-    let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(fds)
-        .map_err(|_| std::io::Error::other("the pipes of the program did not arrive"))?;
+    let [stdin, stdout, stderr] =
+        <[OwnedFd; 3]>::try_from(fds).map_err(|_| std::io::Error::other("the pipes of the program did not arrive"))?;
     let mut command = Command::new(&spawn.program);
     let mut argv = spawn.argv.iter();
     if let Some(name) = argv.next() {

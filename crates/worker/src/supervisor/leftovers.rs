@@ -74,11 +74,7 @@ mod tests {
     #[tokio::test]
     async fn processes_of_an_identity_are_ended_even_when_they_ignore_sigterm() {
         let identity = uuid::Uuid::now_v7().to_string();
-        let mut polite = Command::new("sleep")
-            .arg("600")
-            .env(proc::WORKER_VARIABLE, &identity)
-            .spawn()
-            .unwrap();
+        let mut polite = Command::new("sleep").arg("600").env(proc::WORKER_VARIABLE, &identity).spawn().unwrap();
         let mut stubborn = Command::new("sh")
             .args(["-c", "trap '' TERM; while :; do sleep 1; done"])
             .env(proc::WORKER_VARIABLE, &identity)

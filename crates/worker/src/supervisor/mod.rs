@@ -93,10 +93,7 @@ impl Process {
 
     /// Ends the program and all that it started: SIGTERM, and after `grace` SIGKILL. Returns at once; [`Self::wait`] says when it is over.
     pub fn stop(&self, grace: Duration) {
-        self.supervisor.tell(&Request::Stop {
-            id: self.id,
-            grace_ms: grace.as_millis() as u64,
-        });
+        self.supervisor.tell(&Request::Stop { id: self.id, grace_ms: grace.as_millis() as u64 });
     }
 }
 
@@ -196,11 +193,7 @@ impl Supervisor {
         let link = self.link()?;
         let (started, is_started) = oneshot::channel();
         let (exit, exited) = oneshot::channel();
-        let waits = Waiting {
-            marker: program.marker,
-            started: Some(started),
-            exit,
-        };
+        let waits = Waiting { marker: program.marker, started: Some(started), exit };
         match &mut *link.waiting.lock() {
             Some(table) => table.insert(id, waits),
             None => return Err(SpawnError::NoSupervisor("it was killed".into())),
@@ -208,9 +201,7 @@ impl Supervisor {
         let fds = vec![stdin_read, stdout_write, stderr_write];
         // Should it not arrive, the supervisor is gone, and the table is emptied.
         let _ = link.out.send(Outgoing { frame, fds });
-        is_started
-            .await
-            .unwrap_or_else(|_| Err(SpawnError::NoSupervisor("it was killed".into())))?;
+        is_started.await.unwrap_or_else(|_| Err(SpawnError::NoSupervisor("it was killed".into())))?;
         Ok(Process {
             id,
             supervisor: self.clone(),
@@ -224,10 +215,7 @@ impl Supervisor {
     /// Tells the supervisor when the programs of this marker are to be ended if the worker does not do it:
     /// a worker that is stopped or starved keeps no clock.
     pub fn set_deadline(&self, marker: &str, at_ms: u64) {
-        self.tell(&Request::Deadline {
-            marker: marker.to_owned(),
-            at_ms,
-        });
+        self.tell(&Request::Deadline { marker: marker.to_owned(), at_ms });
     }
 
     /// Sends what needs no answer; a supervisor that does not run has nothing to be told.
@@ -248,9 +236,7 @@ impl Supervisor {
         {
             return Ok(link.clone());
         }
-        let link = self
-            .connect()
-            .map_err(|error| SpawnError::NoSupervisor(error.to_string()))?;
+        let link = self.connect().map_err(|error| SpawnError::NoSupervisor(error.to_string()))?;
         *slot = Some(link.clone());
         Ok(link)
     }
@@ -258,11 +244,8 @@ impl Supervisor {
     fn connect(&self) -> std::io::Result<Link> {
         let (near, far) = std::os::unix::net::UnixStream::pair()?;
         near.set_nonblocking(true)?;
-        let (program, arguments) = self
-            .shared
-            .command
-            .split_first()
-            .ok_or_else(|| std::io::Error::other("no program is named for it"))?;
+        let (program, arguments) =
+            self.shared.command.split_first().ok_or_else(|| std::io::Error::other("no program is named for it"))?;
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
             .arg0("regatta")
@@ -287,9 +270,7 @@ async fn send(mut socket: OwnedWriteHalf, mut outgoing: mpsc::UnboundedReceiver<
     while let Some(Outgoing { frame, fds }) = outgoing.recv().await {
         let prefix = socket
             .as_ref()
-            .async_io(Interest::WRITABLE, || {
-                Ok(protocol::send_prefix(socket.as_ref(), &frame, &fds)?)
-            })
+            .async_io(Interest::WRITABLE, || Ok(protocol::send_prefix(socket.as_ref(), &frame, &fds)?))
             .await;
         drop(fds);
         // A stream socket takes four bytes whole or not at all.
@@ -305,11 +286,9 @@ async fn receive(socket: OwnedReadHalf, waiting: Arc<Mutex<Table>>) {
     loop {
         let received = socket
             .as_ref()
-            .async_io(Interest::READABLE, || {
-                match receiver.receive::<Report>(socket.as_ref())? {
-                    Received::NotYet => Err(std::io::ErrorKind::WouldBlock.into()),
-                    received => Ok(received),
-                }
+            .async_io(Interest::READABLE, || match receiver.receive::<Report>(socket.as_ref())? {
+                Received::NotYet => Err(std::io::ErrorKind::WouldBlock.into()),
+                received => Ok(received),
             })
             .await;
         match received {
@@ -324,10 +303,7 @@ async fn receive(socket: OwnedReadHalf, waiting: Arc<Mutex<Table>>) {
     }
     let lost = waiting.lock().take().unwrap_or_default();
     if !lost.is_empty() {
-        tracing::error!(
-            processes = lost.len(),
-            "the process supervisor is gone; ending what it ran"
-        );
+        tracing::error!(processes = lost.len(), "the process supervisor is gone; ending what it ran");
     }
     for one in lost.into_values() {
         end_marked(proc::SUBTASK_VARIABLE, &one.marker).await;

@@ -23,11 +23,7 @@ fn all() -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(Pid::from_raw)
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw).collect()
 }
 
 /// Whether the environment a process was started with holds this `NAME=value`. A process that is over, or another user's, has none.
@@ -38,10 +34,7 @@ pub fn carries(pid: Pid, entry: &[u8]) -> bool {
 
 /// Every process whose environment holds this `NAME=value`.
 pub fn marked(entry: &[u8]) -> Vec<Pid> {
-    all()
-        .into_iter()
-        .filter(|pid| carries(*pid, entry))
-        .collect()
+    all().into_iter().filter(|pid| carries(*pid, entry)).collect()
 }
 
 /// A process's parent and whether it is a zombie, from `/proc/<pid>/stat`.
@@ -71,10 +64,7 @@ pub fn children(of: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     for thread in threads.flatten() {
         match fs::read_to_string(thread.path().join("children")) {
-            Ok(list) => found.extend(
-                list.split_whitespace()
-                    .filter_map(|pid| Pid::from_raw(pid.parse().ok()?)),
-            ),
+            Ok(list) => found.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))),
             // A kernel without CONFIG_PROC_CHILDREN: the long way.
             Err(_) => return descendants_where(&[of], |parent| parent == of),
         }
@@ -137,12 +127,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     fn sleeper(marker: &str) -> std::process::Child {
-        Command::new("sleep")
-            .arg("600")
-            .env(SUBTASK_VARIABLE, marker)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap()
+        Command::new("sleep").arg("600").env(SUBTASK_VARIABLE, marker).stdout(Stdio::null()).spawn().unwrap()
     }
 
     #[test]

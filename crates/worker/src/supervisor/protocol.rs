@@ -8,8 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -62,11 +61,7 @@ pub enum Report {
     /// The program could not be started, with the operating system's word on it.
     Failed { id: u64, message: String },
     /// The program and everything it started is over.
-    Exited {
-        id: u64,
-        code: Option<i32>,
-        signal: Option<i32>,
-    },
+    Exited { id: u64, code: Option<i32>, signal: Option<i32> },
 }
 
 /// A frame ready to be sent.
@@ -91,12 +86,7 @@ pub fn send_prefix(socket: impl AsFd, frame: &[u8], fds: &[OwnedFd]) -> rustix::
     if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
         return Err(Errno::NOBUFS);
     }
-    rustix::net::sendmsg(
-        socket,
-        &[IoSlice::new(&frame[..PREFIX])],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )
+    rustix::net::sendmsg(socket, &[IoSlice::new(&frame[..PREFIX])], &mut control, SendFlags::NOSIGNAL)
 }
 
 /// What [`Receiver::receive`] found.
@@ -118,10 +108,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Reads on until a frame is whole, the socket has nothing more, or its other side is gone.
-    pub fn receive<T: DeserializeOwned>(
-        &mut self,
-        socket: impl AsFd,
-    ) -> std::io::Result<Received<T>> {
+    pub fn receive<T: DeserializeOwned>(&mut self, socket: impl AsFd) -> std::io::Result<Received<T>> {
         loop {
             let wanted = match self.bytes.first_chunk::<PREFIX>() {
                 None => PREFIX,
@@ -156,12 +143,8 @@ impl Receiver {
     fn read(&mut self, socket: impl AsFd, buffer: &mut [u8]) -> rustix::io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::net::recvmsg(
-            socket,
-            &mut [IoSliceMut::new(buffer)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        )?;
+        let received =
+            rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
                 self.fds.extend(fds);
@@ -182,33 +165,20 @@ mod tests {
         let (mut near, far) = UnixStream::pair().unwrap();
         far.set_nonblocking(true).unwrap();
         let mut receiver = Receiver::default();
-        assert!(matches!(
-            receiver.receive::<Request>(&far).unwrap(),
-            Received::NotYet
-        ));
+        assert!(matches!(receiver.receive::<Request>(&far).unwrap(), Received::NotYet));
 
         let (mut read, write) = std::io::pipe().unwrap();
         let first = encode(&Request::Stop { id: 1, grace_ms: 5 }).unwrap();
-        let second = encode(&Request::Deadline {
-            marker: "a/b".into(),
-            at_ms: 7,
-        })
-        .unwrap();
+        let second = encode(&Request::Deadline { marker: "a/b".into(), at_ms: 7 }).unwrap();
         near.write_all(&first).unwrap();
-        assert_eq!(
-            send_prefix(&near, &second, &[write.into()]).unwrap(),
-            PREFIX
-        );
+        assert_eq!(send_prefix(&near, &second, &[write.into()]).unwrap(), PREFIX);
         near.write_all(&second[PREFIX..]).unwrap();
 
-        let Received::Frame(Request::Stop { id: 1, .. }, fds) = receiver.receive(&far).unwrap()
-        else {
+        let Received::Frame(Request::Stop { id: 1, .. }, fds) = receiver.receive(&far).unwrap() else {
             panic!("the first frame is a stop");
         };
         assert!(fds.is_empty());
-        let Received::Frame(Request::Deadline { at_ms: 7, .. }, fds) =
-            receiver.receive(&far).unwrap()
-        else {
+        let Received::Frame(Request::Deadline { at_ms: 7, .. }, fds) = receiver.receive(&far).unwrap() else {
             panic!("the second frame is a deadline");
         };
         let mut sent: std::fs::File = fds.into_iter().next().unwrap().into();
@@ -219,9 +189,6 @@ mod tests {
         assert_eq!(text, "hello");
 
         drop(near);
-        assert!(matches!(
-            receiver.receive::<Request>(&far).unwrap(),
-            Received::Closed
-        ));
+        assert!(matches!(receiver.receive::<Request>(&far).unwrap(), Received::Closed));
     }
 }

@@ -57,9 +57,7 @@ async fn output_exit_code_and_environment_are_the_programs_own() {
     program.cwd = Some("/".into());
     let mut process = supervisor.spawn(program).await.unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stdin, b"from stdin")
-        .await
-        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stdin, b"from stdin").await.unwrap();
     drop(stdin);
     let mut out = String::new();
     process.stdout.read_to_string(&mut out).await.unwrap();
@@ -85,10 +83,7 @@ async fn many_programs_at_once_each_end_once() {
         .map(|number| {
             let supervisor = supervisor.clone();
             tokio::spawn(async move {
-                let mut process = supervisor
-                    .spawn(shell(&format!("exit {number}")))
-                    .await
-                    .unwrap();
+                let mut process = supervisor.spawn(shell(&format!("exit {number}"))).await.unwrap();
                 (process.wait().await, number)
             })
         })
@@ -103,10 +98,7 @@ async fn many_programs_at_once_each_end_once() {
 #[tokio::test]
 async fn what_a_tool_leaves_running_ends_with_it() {
     let (supervisor, identity) = supervisor();
-    let mut process = supervisor
-        .spawn(shell(&format!("{STUBBORN} sleep 600 & read line; exit 0")))
-        .await
-        .unwrap();
+    let mut process = supervisor.spawn(shell(&format!("{STUBBORN} sleep 600 & read line; exit 0"))).await.unwrap();
     read_until(&mut process, "up").await;
     assert!(of(&identity).len() >= 3);
     drop(process.stdin.take());
@@ -117,10 +109,7 @@ async fn what_a_tool_leaves_running_ends_with_it() {
 #[tokio::test]
 async fn a_stop_ends_grandchildren_that_ignore_it() {
     let (supervisor, identity) = supervisor();
-    let mut process = supervisor
-        .spawn(shell(&format!("trap '' TERM; {STUBBORN} wait; wait")))
-        .await
-        .unwrap();
+    let mut process = supervisor.spawn(shell(&format!("trap '' TERM; {STUBBORN} wait; wait"))).await.unwrap();
     read_until(&mut process, "up").await;
     process.stop(Duration::from_millis(100));
     assert_eq!(process.wait().await, Exit::Signal(9));
@@ -131,9 +120,7 @@ async fn a_stop_ends_grandchildren_that_ignore_it() {
 async fn a_tool_that_obeys_sigterm_may_clean_up() {
     let (supervisor, _) = supervisor();
     let mut process = supervisor
-        .spawn(shell(
-            "trap 'echo cleaned; exit 7' TERM; echo up; while :; do sleep 0.05; done",
-        ))
+        .spawn(shell("trap 'echo cleaned; exit 7' TERM; echo up; while :; do sleep 0.05; done"))
         .await
         .unwrap();
     read_until(&mut process, "up").await;
@@ -159,21 +146,14 @@ async fn a_deadline_that_nobody_renews_ends_the_tool() {
 async fn a_process_that_cleared_its_environment_is_ended_too() {
     let (supervisor, _) = supervisor();
     let mut process = supervisor
-        .spawn(shell(
-            "setsid env -i /bin/sh -c 'trap \"\" TERM; echo $$ up; while :; do sleep 1; done' & read line",
-        ))
+        .spawn(shell("setsid env -i /bin/sh -c 'trap \"\" TERM; echo $$ up; while :; do sleep 1; done' & read line"))
         .await
         .unwrap();
     let mut text = Vec::new();
     while !String::from_utf8_lossy(&text).contains("up") {
         process.stdout.read_buf(&mut text).await.unwrap();
     }
-    let pid: i32 = String::from_utf8_lossy(&text)
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let pid: i32 = String::from_utf8_lossy(&text).split_whitespace().next().unwrap().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     drop(process.stdin.take());
     process.wait().await;
@@ -185,23 +165,14 @@ async fn a_process_that_cleared_its_environment_is_ended_too() {
 #[tokio::test]
 async fn when_the_supervisor_is_killed_its_tools_are_ended_and_the_next_starts_anew() {
     let (supervisor, identity) = supervisor();
-    let mut process = supervisor
-        .spawn(shell(&format!("{STUBBORN} wait")))
-        .await
-        .unwrap();
+    let mut process = supervisor.spawn(shell(&format!("{STUBBORN} wait"))).await.unwrap();
     read_until(&mut process, "up").await;
     // The only child of this test process that belongs to no tool: found through the tool's parent.
     let leader = of(&identity)
         .into_iter()
         .find_map(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let parent: i32 = stat
-                .rsplit_once(')')?
-                .1
-                .split_whitespace()
-                .nth(1)?
-                .parse()
-                .ok()?;
+            let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
             let name = std::fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
             name.starts_with("regatta-worker").then_some(parent)
         })

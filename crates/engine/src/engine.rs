@@ -1,0 +1,124 @@
+//! The handle: everything that callers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use regatta_bus::Bus;
+use regatta_model::command::Operation;
+use regatta_model::subtask::{State, SubtaskRow};
+use regatta_model::task::TaskRow;
+use regatta_model::{Span, TaskStatus, Timestamp};
+use regatta_store::{Store, StoreExt};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::dispatcher::Rounds;
+use crate::fleet::Fleet;
+use crate::recorder::Recorder;
+use crate::{CommitSink, Options, Result, Service, timing};
+
+/// The engine's handle; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub options: Options,
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub clock: Clock,
+    pub recorder: Arc<Recorder>,
+    pub fleet: Mutex<Fleet>,
+    /// Something may be leased.
+    pub work: Notify,
+    pub rounds: Rounds,
+    connections: AtomicU64,
+}
+
+impl Engine {
+    /// Reads what the store knows of workers and lanes, and gives leases the time in which nothing was up.
+    pub(crate) async fn start(options: Options, store: Arc<dyn Store>, sink: &CommitSink) -> Result<(Self, Service)> {
+        let last_sweep = store.last_sweep().await?;
+        let inner = Inner {
+            fleet: Mutex::new(Fleet::new(options.routing)),
+            options,
+            store,
+            bus: sink.bus(),
+            clock: Clock::start(last_sweep),
+            recorder: sink.recorder(),
+            work: Notify::new(),
+            rounds: Rounds::default(),
+            connections: AtomicU64::new(1),
+        };
+        let engine = Self { inner: Arc::new(inner) };
+        // From here on news of workers are kept for the service, whenever it is run.
+        let service = Service::new(engine.clone(), last_sweep);
+        engine.load_workers().await?;
+        engine.load_lanes().await?;
+        Ok((engine, service))
+    }
+
+    /// The engine's time: the wall's, but never running backwards.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The store under it.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The bus under it.
+    pub fn bus(&self) -> &Arc<dyn Bus> {
+        &self.inner.bus
+    }
+
+    /// How it is set up.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    pub(crate) fn lease(&self) -> Span {
+        self.inner.options.lease()
+    }
+
+    /// A number no other connection of this process has.
+    pub(crate) fn connection(&self) -> u64 {
+        self.inner.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Does a command and books its time.
+    pub(crate) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+        Ok(timing::book(self.inner.store.run(self.now(), operation).await?))
+    }
+
+    /// Why a subtask that is queued does not run, in words that say what to do; `None` when it is not queued.
+    pub fn waiting_for(&self, row: &SubtaskRow) -> Option<String> {
+        match row.state {
+            State::Ready => Some(self.inner.fleet.lock().explain(row.head.lane, self.now())),
+            State::Backoff => {
+                let until = row.due_at?;
+                let why = row.error.as_deref().unwrap_or("it failed");
+                Some(format!(
+                    "its next attempt, at {until} (attempt {} failed, {} of {} allowed: {why})",
+                    row.attempt, row.failures, row.head.max_attempts
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// Why a task does not move, given its first queued subtask when nothing of it runs.
+    pub fn task_waiting_for(&self, row: &TaskRow, first_queued: Option<&SubtaskRow>) -> Option<String> {
+        match (row.status, row.start_at) {
+            (TaskStatus::Pending, Some(at)) => Some(format!("its start at {at}")),
+            (TaskStatus::Pending, None) => {
+                Some(format!("someone to start it: POST /api/v1/tasks/{}/decompose", row.head.id))
+            }
+            (TaskStatus::InProgress, _) => first_queued.and_then(|subtask| self.waiting_for(subtask)),
+            _ => None,
+        }
+    }
+}

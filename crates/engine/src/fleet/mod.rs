@@ -1,0 +1,358 @@
+//! The fleet as this node sees it: every known worker, who of them is connected here, and which lanes may
+//! have work. Plain data under one lock; what it decides is only an offer, the store has the last word.
+
+mod class;
+mod explain;
+mod presence;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use regatta_model::command::{Assignment, LaneOffer, Seat};
+use regatta_model::routing::{self, Lane, Offer, Weights};
+use regatta_model::worker::WorkerRow;
+use regatta_model::{LaneKey, Timestamp, WorkerId, WorkerKey};
+
+use class::Class;
+pub use presence::LineMessage;
+pub(crate) use presence::{Presence, Receiver};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    weights: Weights,
+    members: HashMap<WorkerKey, Member>,
+    by_id: HashMap<WorkerId, WorkerKey>,
+    classes: Vec<Class>,
+    class_of: HashMap<Offer, usize>,
+    lanes: BTreeMap<LaneKey, LaneState>,
+}
+
+#[derive(Debug)]
+struct LaneState {
+    lane: Arc<Lane>,
+    /// Something may be ready in it.
+    hot: bool,
+}
+
+#[derive(Debug)]
+struct Member {
+    row: WorkerRow,
+    class: usize,
+    /// Its place in the class's free set, while it is there.
+    rank: Option<u16>,
+    line: Option<Presence>,
+    poll: Option<Presence>,
+}
+
+impl Member {
+    /// Slots that it may be given work for now.
+    fn free(&self) -> u32 {
+        let session = self.row.session;
+        let open = |presence: &&Presence| presence.session == session;
+        if let Some(poll) = self.poll.as_ref().filter(open) {
+            self.row.free_slots().min(poll.slots)
+        } else if self.line.as_ref().filter(open).is_some() {
+            self.row.free_slots()
+        } else {
+            0
+        }
+    }
+
+    /// 0..=1: how free it is with `more` subtasks than its row knows of.
+    fn freedom(&self, more: u32) -> f64 {
+        let slots = f64::from(self.row.profile.slots.max(1));
+        let load = f64::from(self.row.used + more) / slots;
+        self.row.resources.free() * (1.0 - load).max(0.0)
+    }
+}
+
+/// What the dispatcher asks the store to lease.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub seats: Vec<Seat>,
+    pub lanes: Vec<LaneOffer>,
+    /// The most subtasks that the seats can take.
+    pub wanted: u32,
+}
+
+/// What became of handing an assignment over.
+pub(crate) enum Handed {
+    /// It is on its way.
+    Yes,
+    /// Its worker is not connected here any more; it must be given back.
+    NotHere(Box<Assignment>),
+}
+
+impl Fleet {
+    pub fn new(weights: Weights) -> Self {
+        Self {
+            weights,
+            members: HashMap::new(),
+            by_id: HashMap::new(),
+            classes: Vec::new(),
+            class_of: HashMap::new(),
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    // --- lanes ---
+
+    /// The last lane known here.
+    pub fn last_lane(&self) -> LaneKey {
+        self.lanes.last_key_value().map_or(LaneKey(0), |(&key, _)| key)
+    }
+
+    pub fn knows_lane(&self, key: LaneKey) -> bool {
+        self.lanes.contains_key(&key)
+    }
+
+    pub fn add_lane(&mut self, key: LaneKey, lane: Lane) {
+        self.lanes.entry(key).or_insert_with(|| LaneState { lane: Arc::new(lane), hot: true });
+    }
+
+    /// Something may be ready in a lane.
+    pub fn wake(&mut self, key: LaneKey) {
+        if let Some(state) = self.lanes.get_mut(&key) {
+            state.hot = true;
+        }
+    }
+
+    // --- workers ---
+
+    /// Takes a worker's row as it is now in the store.
+    pub fn update(&mut self, row: WorkerRow) {
+        let key = row.key;
+        let class = self.class(&row.profile.offer);
+        match self.members.get_mut(&key) {
+            Some(member) => {
+                if member.row.session > row.session {
+                    return; // news from before its last registration
+                }
+                for presence in [&mut member.line, &mut member.poll] {
+                    if row.unregistered {
+                        if let Some(gone) = presence.take() {
+                            gone.close(4002, "the worker has unregistered");
+                        }
+                    } else if presence.as_ref().is_some_and(|p| p.session < row.session)
+                        && let Some(old) = presence.take()
+                    {
+                        old.close(4001, "the worker has registered again");
+                    }
+                }
+                if member.class != class {
+                    let old = member.class;
+                    if let Some(rank) = member.rank.take() {
+                        self.classes[old].free.remove(&(rank, key));
+                    }
+                    self.classes[old].members.remove(&key);
+                    member.class = class;
+                    self.classes[class].members.insert(key, ());
+                }
+                member.row = row;
+            }
+            None => {
+                self.by_id.insert(row.id, key);
+                self.classes[class].members.insert(key, ());
+                self.members.insert(key, Member { row, class, rank: None, line: None, poll: None });
+            }
+        }
+        self.place(key);
+    }
+
+    /// Forgets a worker that was taken off the list.
+    pub fn remove(&mut self, id: WorkerId) {
+        let Some(key) = self.by_id.remove(&id) else { return };
+        let Some(mut member) = self.members.remove(&key) else { return };
+        let class = &mut self.classes[member.class];
+        class.members.remove(&key);
+        if let Some(rank) = member.rank {
+            class.free.remove(&(rank, key));
+        }
+        for presence in [member.line.take(), member.poll.take()].into_iter().flatten() {
+            presence.close(4002, "the worker was removed");
+        }
+    }
+
+    pub fn row(&self, id: WorkerId) -> Option<&WorkerRow> {
+        Some(&self.members.get(self.by_id.get(&id)?)?.row)
+    }
+
+    pub fn rows(&self) -> impl Iterator<Item = &WorkerRow> {
+        self.members.values().map(|member| &member.row)
+    }
+
+    /// How many lines are open here.
+    pub fn lines(&self) -> usize {
+        self.members.values().filter(|member| member.line.is_some()).count()
+    }
+
+    fn class(&mut self, offer: &Offer) -> usize {
+        if let Some(&place) = self.class_of.get(offer) {
+            return place;
+        }
+        self.classes.push(Class::new(offer.clone()));
+        self.class_of.insert(offer.clone(), self.classes.len() - 1);
+        self.classes.len() - 1
+    }
+
+    /// Puts a worker where its freedom belongs in its class's free set, or out of it.
+    fn place(&mut self, key: WorkerKey) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let class = &mut self.classes[member.class];
+        if let Some(rank) = member.rank.take() {
+            class.free.remove(&(rank, key));
+        }
+        if member.free() > 0 {
+            let rank = 1000 - (member.freedom(0) * 1000.0) as u16;
+            member.rank = Some(rank);
+            class.free.insert((rank, key));
+        }
+    }
+
+    // --- presence ---
+
+    /// Opens a line; the one before it is closed.
+    pub fn open_line(&mut self, key: WorkerKey, presence: Presence) {
+        if let Some(member) = self.members.get_mut(&key)
+            && let Some(old) = member.line.replace(presence)
+        {
+            old.close(4001, "the worker has opened another line");
+        }
+        self.place(key);
+    }
+
+    /// Opens a poll; the one before it ends empty.
+    pub fn open_poll(&mut self, key: WorkerKey, presence: Presence) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.poll = Some(presence);
+        }
+        self.place(key);
+    }
+
+    /// Closes the line or the poll with this number, if it is still the newest.
+    pub fn close(&mut self, key: WorkerKey, number: u64) {
+        if let Some(member) = self.members.get_mut(&key) {
+            for presence in [&mut member.line, &mut member.poll] {
+                if presence.as_ref().is_some_and(|p| p.number == number) {
+                    *presence = None;
+                }
+            }
+        }
+        self.place(key);
+    }
+
+    /// Sends a worker's line something; `false` when it is not connected here.
+    pub fn tell(&self, id: WorkerId, message: LineMessage) -> bool {
+        let member = self.by_id.get(&id).and_then(|key| self.members.get(key));
+        member.and_then(|member| member.line.as_ref()).is_some_and(|line| line.send(message).is_ok())
+    }
+
+    /// Times at which workers with open lines were last heard, where that is news of at least `after` more
+    /// than their rows know.
+    pub fn heard_since(&self, after: regatta_model::Span) -> Vec<(WorkerId, Timestamp)> {
+        self.members
+            .values()
+            .filter_map(|member| {
+                let heard = member.line.as_ref()?.heard();
+                (heard - member.row.last_heartbeat >= after).then_some((member.row.id, heard))
+            })
+            .collect()
+    }
+
+    // --- dispatching ---
+
+    /// What can be offered now: the best free slots of every class for every lane that may have work, at
+    /// most `limit` slots a lane. Lanes that are offered count as empty until they are woken again.
+    pub fn round(&mut self, limit: u32) -> Option<Round> {
+        let mut seats: Vec<Seat> = Vec::new();
+        let mut seat_of: HashMap<WorkerKey, u32> = HashMap::new();
+        let mut lanes = Vec::new();
+        let mut slots_of: HashMap<usize, Vec<(u32, f64)>> = HashMap::new();
+        for (&lane_key, state) in self.lanes.iter_mut().filter(|(_, state)| state.hot) {
+            let mut takers: Vec<(f64, u32, Arc<str>)> = Vec::new();
+            for (place, class) in self.classes.iter_mut().enumerate() {
+                if class.free.is_empty() {
+                    continue;
+                }
+                let Some(found) = class.serve(lane_key, &state.lane) else { continue };
+                let slots = slots_of
+                    .entry(place)
+                    .or_insert_with(|| best_slots(class, &self.members, limit, &mut seats, &mut seat_of));
+                takers.extend(slots.iter().map(|&(seat, freedom)| {
+                    (routing::score(&self.weights, &found, freedom), seat, found.tool.clone())
+                }));
+            }
+            if takers.is_empty() {
+                continue;
+            }
+            state.hot = false;
+            takers.sort_by(|a, b| b.0.total_cmp(&a.0));
+            takers.truncate(limit as usize);
+            let takers = takers.into_iter().map(|(_, seat, tool)| (seat, tool)).collect();
+            lanes.push(LaneOffer { lane: lane_key, takers });
+        }
+        let wanted = seats.iter().map(|seat| seat.free).sum::<u32>().min(limit);
+        (wanted > 0 && !lanes.is_empty()).then_some(Round { seats, lanes, wanted })
+    }
+
+    /// Marks the lanes of a round as having work still: it ended for want of seats, or failed.
+    pub fn wake_round(&mut self, lanes: &[LaneKey]) {
+        for &key in lanes {
+            self.wake(key);
+        }
+    }
+
+    /// Hands an assignment of a claim made at `claimed_at` to its worker.
+    pub fn hand(&mut self, assignment: Assignment, session: i64, claimed_at: Timestamp) -> Handed {
+        let Some(&key) = self.by_id.get(&assignment.worker) else {
+            return Handed::NotHere(Box::new(assignment));
+        };
+        let Some(member) = self.members.get_mut(&key) else {
+            return Handed::NotHere(Box::new(assignment));
+        };
+        member.row.used += 1;
+        let fits = |p: &Presence| p.session == session && p.since <= claimed_at;
+        let handed = if let Some(poll) = member.poll.as_mut().filter(|p| p.slots > 0 && fits(p)) {
+            poll.slots -= 1;
+            poll.send(LineMessage::Assign(Box::new(assignment)))
+        } else if let Some(line) = member.line.as_ref().filter(|p| fits(p)) {
+            line.send(LineMessage::Assign(Box::new(assignment)))
+        } else {
+            Err(LineMessage::Assign(Box::new(assignment)))
+        };
+        self.place(key);
+        match handed {
+            Ok(()) => Handed::Yes,
+            Err(LineMessage::Assign(assignment)) => Handed::NotHere(assignment),
+            Err(LineMessage::Stop(_)) => Handed::Yes,
+        }
+    }
+}
+
+/// The best free slots of a class, at most `limit`, as (seat, freedom once taken): workers in order of their
+/// freedom, each with every free slot.
+fn best_slots(
+    class: &Class,
+    members: &HashMap<WorkerKey, Member>,
+    limit: u32,
+    seats: &mut Vec<Seat>,
+    seat_of: &mut HashMap<WorkerKey, u32>,
+) -> Vec<(u32, f64)> {
+    let mut slots = Vec::new();
+    for (_, key) in class.free.iter().take(limit as usize) {
+        let Some(member) = members.get(key) else { continue };
+        let free = member.free().min(limit);
+        let seat = *seat_of.entry(*key).or_insert_with(|| {
+            seats.push(Seat { worker: *key, session: member.row.session, free });
+            seats.len() as u32 - 1
+        });
+        slots.extend((0..free).map(|more| (seat, member.freedom(more))));
+        if slots.len() >= 4 * limit as usize {
+            break;
+        }
+    }
+    slots.sort_by(|a, b| b.1.total_cmp(&a.1));
+    slots.truncate(limit as usize);
+    slots
+}

@@ -1,0 +1,65 @@
+//! How the engine is set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_model::Span;
+use regatta_model::routing::Weights;
+use regatta_store::Store;
+use serde::{Deserialize, Serialize};
+
+use crate::{CommitSink, Engine, Error, Service};
+
+/// The engine's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// How long a lease lasts without renewal, in seconds.
+    pub lease_seconds: u32,
+    /// How often leases, time-outs and backoffs are looked at, in milliseconds.
+    pub sweep_milliseconds: u64,
+    /// How often the store is asked for ready lanes even when no wake-up came, in milliseconds.
+    pub poll_milliseconds: u64,
+    /// What the routing score weighs how much.
+    pub routing: Weights,
+    /// Subtasks leased in one transaction, at most.
+    pub claim_batch: u32,
+    /// Frames that may wait for one worker's line.
+    pub line_queue: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lease_seconds: 90,
+            sweep_milliseconds: 500,
+            poll_milliseconds: 1_000,
+            routing: Weights::default(),
+            claim_batch: 256,
+            line_queue: 2_048,
+        }
+    }
+}
+
+impl Options {
+    /// Builds the engine over a store that was opened with this `sink`. Nothing runs until [`Service::run`]; calls that need no
+    /// dispatching work at once.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn build(self, store: Arc<dyn Store>, sink: &CommitSink) -> Result<(Engine, Service), Error> {
+        Engine::start(self, store, sink).await
+    }
+
+    pub(crate) fn lease(&self) -> Span {
+        Span::seconds(i64::from(self.lease_seconds))
+    }
+
+    pub(crate) fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_milliseconds.max(10))
+    }
+
+    pub(crate) fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_milliseconds.max(10))
+    }
+}
