@@ -28,6 +28,8 @@ pub use regatta_api as api;
 pub use retry::{Backoff, RetryPolicy};
 pub use transport::Client;
 pub use ws::closed::Closed;
+pub use ws::logs::LogFollower;
+pub use ws::watch::Watcher;
 pub use ws::worker_line::{WorkerLine, WorkerLineReader, WorkerLineWriter};
 
 /// A result of a call to the server.

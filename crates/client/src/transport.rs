@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) token: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
+    pub(crate) reconnect: RetryPolicy,
 }
 
 impl fmt::Debug for Client {
@@ -82,6 +83,7 @@ impl Client {
                 token: options.token,
                 timeout: options.timeout,
                 retry: options.retry,
+                reconnect: options.reconnect,
             }),
         })
     }

@@ -2,5 +2,8 @@
 
 pub(crate) mod closed;
 pub(crate) mod incoming;
+mod link;
+pub(crate) mod logs;
 mod socket;
+pub(crate) mod watch;
 pub(crate) mod worker_line;

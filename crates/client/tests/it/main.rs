@@ -3,3 +3,4 @@
 mod calls;
 mod line;
 mod server;
+mod watchers;
