@@ -23,6 +23,11 @@ mod tasks;
 pub mod timing;
 mod workers;
 
+/// The bus under the engine, for those who stand on the engine alone.
+pub use regatta_bus as bus;
+/// The store under the engine, for those who stand on the engine alone: what can be read, and how it is asked for.
+pub use regatta_store as store;
+
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use fleet::LineMessage;
