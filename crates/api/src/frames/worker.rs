@@ -2,7 +2,11 @@
 //!
 //! Reading is forgiving, as older agents need it: no lease anywhere, and unknown fields.
 
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -134,6 +138,42 @@ pub enum WorkerFrame {
     Pong,
 }
 
+impl WorkerFrame {
+    /// Reads a frame, as `Deserialize` does, but without building reports in memory twice: a tagged enum and a flattened
+    /// structure each buffer all of what they read, and a result may have a mebibyte.
+    ///
+    /// # Errors
+    /// When the text is no JSON, or does not fit its type.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Outline<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Cow<'a, str>,
+            #[serde(borrow)]
+            data: Option<&'a RawValue>,
+        }
+        let outline: Outline<'_> = serde_json::from_str(text)?;
+        match (outline.kind.as_ref(), outline.data.map(RawValue::get)) {
+            ("log", Some(data)) => Ok(Self::Log { data: About::parse(data)? }),
+            ("progress", Some(data)) => Ok(Self::Progress { data: About::parse(data)? }),
+            ("result", Some(data)) => Ok(Self::Result { data: About::parse(data)? }),
+            _ => serde_json::from_str(text),
+        }
+    }
+}
+
+impl<T: ToSchema + DeserializeOwned> About<T> {
+    fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Subject {
+            subtask_id: Uuid,
+        }
+        let Subject { subtask_id } = serde_json::from_str(text)?;
+        // Bodies ignore fields they do not know, so this one too.
+        Ok(Self { subtask_id, body: serde_json::from_str(text)? })
+    }
+}
+
 /// How a worker is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusData {
@@ -211,6 +251,7 @@ mod tests {
         for frame in frames {
             let read: WorkerFrame = serde_json::from_value(frame.clone()).unwrap();
             assert_eq!(serde_json::to_value(&read).unwrap(), frame);
+            assert_eq!(WorkerFrame::parse(&frame.to_string()).unwrap(), read);
         }
     }
 
@@ -268,8 +309,17 @@ mod tests {
 
     #[test]
     fn a_frame_that_does_not_fit_says_why() {
-        let error = |frame: Value| serde_json::from_value::<WorkerFrame>(frame).unwrap_err().to_string();
+        let error = |frame: Value| {
+            let parsed = WorkerFrame::parse(&frame.to_string()).unwrap_err().to_string();
+            let read = serde_json::from_value::<WorkerFrame>(frame).unwrap_err().to_string();
+            assert!(parsed.starts_with(&read), "{parsed} is not {read}");
+            read
+        };
         assert_eq!(error(json!({"data": {}})), "missing field `type`");
+        assert_eq!(error(json!({"type": "log"})), "missing field `data`");
+        assert_eq!(error(json!({"type": "progress", "data": {"progress": 5}})), "missing field `subtask_id`");
+        assert_eq!(error(json!({"type": "result", "data": {"subtask_id": ID}})), "missing field `status`");
+        assert!(WorkerFrame::parse("ping").is_err());
         assert!(error(json!({"type": "dance"})).starts_with("unknown variant `dance`, expected"));
         assert_eq!(error(json!({"type": "ack", "subtask_id": ID})), "missing field `lease`");
         assert_eq!(

@@ -23,12 +23,13 @@ pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 pub(crate) struct Incoming<S> {
     pub(crate) stream: S,
     heard: Instant,
+    silence: Duration,
     closed: Arc<OnceLock<Closed>>,
 }
 
 impl<S> Incoming<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, heard: Instant::now(), closed: Arc::new(OnceLock::new()) }
+        Self { stream, heard: Instant::now(), silence: SILENCE, closed: Arc::new(OnceLock::new()) }
     }
 
     /// Where it will stand how the socket ended.
@@ -41,7 +42,7 @@ impl<S: Stream<Item = std::result::Result<Message, WsError>> + Unpin> Incoming<S
     /// The next text frame; `None` when the socket is closed. Nothing is lost when the future is dropped.
     pub(crate) async fn text(&mut self) -> Option<Utf8Bytes> {
         while self.closed.get().is_none() {
-            let closed = match timeout_at(self.heard + SILENCE, self.stream.next()).await {
+            let closed = match timeout_at(self.heard + self.silence, self.stream.next()).await {
                 Ok(Some(Ok(message))) => {
                     self.heard = Instant::now();
                     match message {
@@ -56,7 +57,9 @@ impl<S: Stream<Item = std::result::Result<Message, WsError>> + Unpin> Incoming<S
                 }
                 Ok(Some(Err(error))) => broken(&error),
                 Ok(None) => Closed { code: None, reason: "the server went away".to_owned() },
-                Err(_) => Closed { code: None, reason: format!("the server was silent for {} s", SILENCE.as_secs()) },
+                Err(_) => {
+                    Closed { code: None, reason: format!("the server was silent for {} s", self.silence.as_secs()) }
+                }
             };
             let said = closed.code.is_some();
             // Set by this task only.
@@ -104,6 +107,22 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
 mod tests {
     use super::*;
     use regatta_api::frames::worker::ServerFrame;
+
+    #[tokio::test]
+    async fn a_silent_server_counts_as_gone() {
+        let mut incoming =
+            Incoming { silence: Duration::from_secs(1), ..Incoming::new(futures_util::stream::pending()) };
+        assert_eq!(incoming.text().await, None);
+        let closed = incoming.closed().get().unwrap();
+        assert_eq!((closed.code, closed.reason.as_str()), (None, "the server was silent for 1 s"));
+    }
+
+    #[tokio::test]
+    async fn a_close_frame_without_a_code_is_an_end_in_order() {
+        let mut incoming = Incoming::new(futures_util::stream::iter([Ok(Message::Close(None))]));
+        assert_eq!(incoming.text().await, None);
+        assert_eq!(incoming.closed().get().unwrap().code, Some(1005));
+    }
 
     #[test]
     fn an_unknown_type_is_ignored_and_a_bad_frame_is_not() {
