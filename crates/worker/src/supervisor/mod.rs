@@ -74,26 +74,42 @@ pub struct Program {
 /// A running program. Dropping it leaves the program to run; its output is then lost.
 #[derive(Debug)]
 pub struct Process {
-    id: u64,
-    supervisor: Supervisor,
-    exit: oneshot::Receiver<Exit>,
     /// What the program reads.
     pub stdin: Option<pipe::Sender>,
     /// What it writes.
     pub stdout: pipe::Receiver,
     /// What it complains about.
     pub stderr: pipe::Receiver,
+    /// Tells it to end.
+    pub stopper: Stopper,
+    /// Says when it has ended.
+    pub exit: ExitWait,
 }
 
-impl Process {
-    /// Waits until the program and all that it started are over.
-    pub async fn wait(&mut self) -> Exit {
-        (&mut self.exit).await.unwrap_or(Exit::Unknown)
-    }
+/// Ends a running program.
+#[derive(Debug)]
+pub struct Stopper {
+    id: u64,
+    supervisor: Supervisor,
+}
 
-    /// Ends the program and all that it started: SIGTERM, and after `grace` SIGKILL. Returns at once; [`Self::wait`] says when it is over.
+impl Stopper {
+    /// Ends the program and all that it started: SIGTERM, and after `grace` SIGKILL. Returns at once; [`ExitWait::wait`] says when it is over.
     pub fn stop(&self, grace: Duration) {
         self.supervisor.tell(&Request::Stop { id: self.id, grace_ms: grace.as_millis() as u64 });
+    }
+}
+
+/// Waits for a program's end.
+#[derive(Debug)]
+pub struct ExitWait {
+    exited: oneshot::Receiver<Exit>,
+}
+
+impl ExitWait {
+    /// Waits until the program and all that it started are over; to be called until it has answered, and not again.
+    pub async fn wait(&mut self) -> Exit {
+        (&mut self.exited).await.unwrap_or(Exit::Unknown)
     }
 }
 
@@ -203,9 +219,8 @@ impl Supervisor {
         let _ = link.out.send(Outgoing { frame, fds });
         is_started.await.unwrap_or_else(|_| Err(SpawnError::NoSupervisor("it was killed".into())))?;
         Ok(Process {
-            id,
-            supervisor: self.clone(),
-            exit: exited,
+            stopper: Stopper { id, supervisor: self.clone() },
+            exit: ExitWait { exited },
             stdin: Some(pipe::Sender::from_owned_fd(stdin_write).map_err(refused)?),
             stdout: pipe::Receiver::from_owned_fd(stdout_read).map_err(refused)?,
             stderr: pipe::Receiver::from_owned_fd(stderr_read).map_err(refused)?,

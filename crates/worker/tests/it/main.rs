@@ -1,3 +1,4 @@
 //! The worker's parts with real processes, and the whole worker against a small real server.
 
+mod command;
 mod supervisor;

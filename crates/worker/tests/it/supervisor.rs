@@ -62,7 +62,7 @@ async fn output_exit_code_and_environment_are_the_programs_own() {
     let mut out = String::new();
     process.stdout.read_to_string(&mut out).await.unwrap();
     assert_eq!(out, "ahoy \nfrom stdin", "nothing is inherited");
-    assert_eq!(process.wait().await, Exit::Code(3));
+    assert_eq!(process.exit.wait().await, Exit::Code(3));
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_program_that_cannot_be_started_is_an_error_and_no_more() {
     let error = supervisor.spawn(program).await.unwrap_err();
     assert!(error.to_string().contains("No such file"), "{error}");
     let mut process = supervisor.spawn(shell("exit 0")).await.unwrap();
-    assert_eq!(process.wait().await, Exit::Code(0));
+    assert_eq!(process.exit.wait().await, Exit::Code(0));
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn many_programs_at_once_each_end_once() {
             let supervisor = supervisor.clone();
             tokio::spawn(async move {
                 let mut process = supervisor.spawn(shell(&format!("exit {number}"))).await.unwrap();
-                (process.wait().await, number)
+                (process.exit.wait().await, number)
             })
         })
         .collect();
@@ -102,7 +102,7 @@ async fn what_a_tool_leaves_running_ends_with_it() {
     read_until(&mut process, "up").await;
     assert!(of(&identity).len() >= 3);
     drop(process.stdin.take());
-    process.wait().await;
+    process.exit.wait().await;
     assert_eq!(of(&identity), []);
 }
 
@@ -111,8 +111,8 @@ async fn a_stop_ends_grandchildren_that_ignore_it() {
     let (supervisor, identity) = supervisor();
     let mut process = supervisor.spawn(shell(&format!("trap '' TERM; {STUBBORN} wait; wait"))).await.unwrap();
     read_until(&mut process, "up").await;
-    process.stop(Duration::from_millis(100));
-    assert_eq!(process.wait().await, Exit::Signal(9));
+    process.stopper.stop(Duration::from_millis(100));
+    assert_eq!(process.exit.wait().await, Exit::Signal(9));
     assert_eq!(of(&identity), []);
 }
 
@@ -124,9 +124,9 @@ async fn a_tool_that_obeys_sigterm_may_clean_up() {
         .await
         .unwrap();
     read_until(&mut process, "up").await;
-    process.stop(Duration::from_secs(20));
+    process.stopper.stop(Duration::from_secs(20));
     read_until(&mut process, "cleaned").await;
-    assert_eq!(process.wait().await, Exit::Code(7));
+    assert_eq!(process.exit.wait().await, Exit::Code(7));
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_deadline_that_nobody_renews_ends_the_tool() {
     let mut process = supervisor.spawn(program).await.unwrap();
     read_until(&mut process, "up").await;
     supervisor.set_deadline(&marker, boot_ms() + 50);
-    assert_eq!(process.wait().await, Exit::Signal(9));
+    assert_eq!(process.exit.wait().await, Exit::Signal(9));
     assert_eq!(of(&identity), []);
 }
 
@@ -156,7 +156,7 @@ async fn a_process_that_cleared_its_environment_is_ended_too() {
     let pid: i32 = String::from_utf8_lossy(&text).split_whitespace().next().unwrap().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     drop(process.stdin.take());
-    process.wait().await;
+    process.exit.wait().await;
     while proc::is_alive(pid) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -179,9 +179,9 @@ async fn when_the_supervisor_is_killed_its_tools_are_ended_and_the_next_starts_a
         .and_then(rustix::process::Pid::from_raw)
         .unwrap();
     rustix::process::kill_process(leader, rustix::process::Signal::KILL).unwrap();
-    assert_eq!(process.wait().await, Exit::Unknown);
+    assert_eq!(process.exit.wait().await, Exit::Unknown);
     until_none_of(&identity).await;
 
     let mut next = supervisor.spawn(shell("exit 4")).await.unwrap();
-    assert_eq!(next.wait().await, Exit::Code(4));
+    assert_eq!(next.exit.wait().await, Exit::Code(4));
 }
