@@ -240,6 +240,10 @@ impl Rows for Memory {
         Ok(self.workers.values().find(|(row, _)| &*row.profile.machine_id == machine_id).map(|(row, _)| row.key))
     }
 
+    fn knows_worker(&mut self, key: WorkerKey) -> Result<bool, Infallible> {
+        Ok(self.workers.contains_key(&key))
+    }
+
     fn worker(&mut self, key: WorkerKey) -> Result<&WorkerRow, Infallible> {
         Ok(&self.workers.get(&key).expect(MISSING).0)
     }

@@ -19,7 +19,11 @@ impl<R: Rows> Ledger<'_, R> {
     pub(super) fn claim(&mut self, command: &Claim) -> Result<Vec<Assignment>, R::Error> {
         let mut free = Vec::with_capacity(command.seats.len());
         for seat in &command.seats {
-            // The caller's view may be old; the row decides.
+            // The caller's view may be old; the row decides, if it is still there.
+            if !self.rows.knows_worker(seat.worker)? {
+                free.push(0);
+                continue;
+            }
             let worker = self.rows.worker(seat.worker)?;
             free.push(if worker.session == seat.session { worker.free_slots().min(seat.free) } else { 0 });
         }

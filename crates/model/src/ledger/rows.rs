@@ -87,6 +87,8 @@ pub trait Rows {
     fn find_worker(&mut self, id: WorkerId) -> Result<Option<WorkerKey>, Self::Error>;
     /// The key of the worker of a machine.
     fn find_machine(&mut self, machine_id: &str) -> Result<Option<WorkerKey>, Self::Error>;
+    /// Whether a worker with this key is on the list.
+    fn knows_worker(&mut self, key: WorkerKey) -> Result<bool, Self::Error>;
     /// A worker that exists.
     fn worker(&mut self, key: WorkerKey) -> Result<&WorkerRow, Self::Error>;
     /// The same, to be changed.
