@@ -4,7 +4,9 @@
 //! [`regatta_model::ledger`]; a store brings the rows, the transaction, the group commit and the queries.
 //! Not here: HTTP, policy, clocks (the caller says what time it is).
 
+mod attempt;
 pub mod query;
+pub mod sqlite;
 mod traits;
 
 pub use query::*;

@@ -8,6 +8,7 @@ use regatta_model::command::{Answer, Command, Operation};
 use regatta_model::ledger::{Effects, ProgressChange};
 use regatta_model::task::Progress;
 use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, WorkerId, routing::Lane};
+use uuid::Uuid;
 
 use crate::query::{
     Counters, EventPage, LogPage, LogQuery, StoreHealth, SubtaskDetail, SubtaskSummary, TaskDetail, TaskPage,
@@ -72,6 +73,8 @@ pub trait Sink: Send + Sync + 'static {
 pub trait Store: Send + Sync + 'static {
     /// What kind it is: `sqlite`, `postgres` or `memory`.
     fn kind(&self) -> &'static str;
+    /// The id of what is stored, made with it: a worker's undelivered result belongs to one cluster.
+    fn cluster_id(&self) -> Uuid;
 
     /// Does one command, durably. Commands of one caller are done in the order in which they are given.
     ///

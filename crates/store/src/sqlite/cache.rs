@@ -1,0 +1,92 @@
+//! Rows that the writer keeps between transactions, so that it need not read back what it wrote.
+//!
+//! The writer is the only one who writes (the lock file sees to that), so what it keeps is never stale. Two
+//! generations instead of a list by age: when the young one is full it becomes the old one, and what is used
+//! again moves over. That costs one lookup and forgets what was not used for at least one generation.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Rows by key, at most about twice `size` of them between transactions.
+pub(super) struct Cache<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    size: usize,
+}
+
+impl<K: Copy + Eq + Hash, V> Cache<K, V> {
+    pub(super) fn new(size: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), size }
+    }
+
+    /// Whether it is here; moves it to the young.
+    pub(super) fn has(&mut self, key: K) -> bool {
+        if self.young.contains_key(&key) {
+            return true;
+        }
+        match self.old.remove(&key) {
+            Some(value) => {
+                self.young.insert(key, value);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What [`Cache::has`] just found or [`Cache::insert`] just kept.
+    pub(super) fn get(&self, key: K) -> Option<&V> {
+        self.young.get(&key).or_else(|| self.old.get(&key))
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        match self.young.get_mut(&key) {
+            Some(value) => Some(value),
+            None => self.old.get_mut(&key),
+        }
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.young.insert(key, value);
+    }
+
+    pub(super) fn remove(&mut self, key: K) -> Option<V> {
+        let young = self.young.remove(&key);
+        let old = self.old.remove(&key);
+        young.or(old)
+    }
+
+    /// Forgets what is neither here nor wanted; only between transactions, when nothing is unwritten.
+    pub(super) fn age(&mut self) {
+        if self.young.len() > self.size {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_is_used_and_forgets_what_is_not() {
+        let mut cache = Cache::new(2);
+        for key in 0..3 {
+            cache.insert(key, key);
+        }
+        cache.age();
+        assert!(cache.has(0));
+        for key in 3..6 {
+            cache.insert(key, key);
+        }
+        cache.age();
+        assert!(cache.has(0) && !cache.has(1) && !cache.has(2));
+        assert_eq!(cache.get_mut(5), Some(&mut 5));
+    }
+}

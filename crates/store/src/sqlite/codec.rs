@@ -1,0 +1,271 @@
+//! Columns to the model's types and back. The order of columns is that of the files in `sql/`.
+
+use std::sync::Arc;
+
+use regatta_model::routing::Resources;
+use regatta_model::subtask::{Attempt, Holder, State, SubtaskHead, SubtaskRow};
+use regatta_model::task::{TaskHead, TaskRow, TaskText};
+use regatta_model::worker::{Profile, Sample, WorkerRow};
+use regatta_model::{LaneKey, Span, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
+use rusqlite::Row;
+use rusqlite::types::FromSql;
+use uuid::Uuid;
+
+use super::error::DbError;
+
+/// Columns that make a [`TaskRow`]; others follow from here on.
+pub(super) const TASK_COLUMNS: usize = 19;
+/// Columns that make a [`SubtaskRow`].
+pub(super) const SUBTASK_COLUMNS: usize = 35;
+/// Columns that make a [`WorkerRow`].
+pub(super) const WORKER_COLUMNS: usize = 15;
+/// Columns that make a [`TaskHead`].
+pub(super) const HEAD_COLUMNS: usize = 7;
+
+/// Bits of an event's key that hold its number.
+const SEQ_BITS: u32 = 30;
+const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
+
+/// The key of a task's event number `seq`.
+pub(super) fn event_key(task: TaskKey, seq: u64) -> Result<i64, DbError> {
+    match i64::try_from(seq) {
+        Ok(seq) if seq <= SEQ_MASK => Ok((task.0 << SEQ_BITS) | seq),
+        _ => Err(DbError::Limit(format!("a task can have {SEQ_MASK} events and log lines; submit another task"))),
+    }
+}
+
+/// The number in an event's key.
+pub(super) const fn event_seq(key: i64) -> u64 {
+    (key & SEQ_MASK) as u64
+}
+
+/// The keys of all events of a task: above the first, up to the last.
+pub(super) const fn event_range(task: TaskKey) -> (i64, i64) {
+    (task.0 << SEQ_BITS, (task.0 << SEQ_BITS) | SEQ_MASK)
+}
+
+/// The first and last key that subtasks of a task can have.
+pub(super) const fn subtask_range(task: TaskKey) -> (i64, i64) {
+    (task.subtask(0).0, TaskKey(task.0 + 1).subtask(0).0 - 1)
+}
+
+fn get<T: FromSql>(row: &Row<'_>, column: usize) -> Result<T, DbError> {
+    Ok(row.get(column)?)
+}
+
+/// A word of the domain by its stored code.
+pub(super) fn word<T>(
+    row: &Row<'_>,
+    column: usize,
+    from_code: impl Fn(u8) -> Option<T>,
+    what: &str,
+) -> Result<T, DbError> {
+    let code: i64 = row.get(column)?;
+    u8::try_from(code)
+        .ok()
+        .and_then(from_code)
+        .ok_or_else(|| DbError::Corrupt(format!("{code} as {what}, which is no code of one")))
+}
+
+pub(super) fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid, DbError> {
+    Ok(Uuid::from_bytes(row.get(column)?))
+}
+
+pub(super) fn task_id(row: &Row<'_>, column: usize) -> Result<TaskId, DbError> {
+    let uuid = uuid(row, column)?;
+    TaskId::from_uuid(uuid).ok_or_else(|| DbError::Corrupt(format!("{uuid} as the id of a task")))
+}
+
+pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, DbError> {
+    Ok(get::<Option<i64>>(row, column)?.map(Timestamp))
+}
+
+pub(super) fn sure_time(row: &Row<'_>, column: usize) -> Result<Timestamp, DbError> {
+    Ok(Timestamp(get(row, column)?))
+}
+
+pub(super) fn task_head(row: &Row<'_>) -> Result<TaskHead, DbError> {
+    Ok(TaskHead {
+        key: TaskKey(get(row, 0)?),
+        id: task_id(row, 1)?,
+        user: get(row, 2)?,
+        task_type: word(row, 3, regatta_model::TaskType::from_code, "a task's type")?,
+        priority: word(row, 4, regatta_model::Priority::from_code, "a priority")?,
+        created_at: sure_time(row, 5)?,
+        summary: get(row, 6)?,
+    })
+}
+
+pub(super) fn task_row(row: &Row<'_>) -> Result<TaskRow, DbError> {
+    Ok(TaskRow {
+        head: Arc::new(task_head(row)?),
+        status: word(row, 7, regatta_model::TaskStatus::from_code, "a task's status")?,
+        total: get(row, 8)?,
+        completed: get(row, 9)?,
+        failed: get(row, 10)?,
+        cancelled: get(row, 11)?,
+        running: get(row, 12)?,
+        seq: get::<i64>(row, 13)? as u64,
+        started_at: time(row, 14)?,
+        completed_at: time(row, 15)?,
+        updated_at: sure_time(row, 16)?,
+        start_at: time(row, 17)?,
+        error: get(row, 18)?,
+    })
+}
+
+pub(super) fn task_text(row: &Row<'_>, first: usize) -> Result<TaskText, DbError> {
+    Ok(TaskText {
+        checkpoint_frequency: word(row, first, regatta_model::CheckpointFrequency::from_code, "a frequency")?,
+        privacy: word(row, first + 1, regatta_model::Privacy::from_code, "a privacy level")?,
+        tool_preferences: get(row, first + 2)?,
+        requires: get(row, first + 3)?,
+        metadata: get(row, first + 4)?,
+        requirements: get(row, first + 5)?,
+        description: get(row, first + 6)?,
+        deferred_steps: get(row, first + 7)?,
+    })
+}
+
+/// Positions as a blob of little-endian 16-bit numbers.
+pub(super) fn positions(positions: &[u16]) -> Vec<u8> {
+    positions.iter().flat_map(|position| position.to_le_bytes()).collect()
+}
+
+fn read_positions(row: &Row<'_>, column: usize) -> Result<Box<[u16]>, DbError> {
+    let value = row.get_ref(column)?;
+    let bytes = value.as_blob().map_err(|_| DbError::Corrupt("dependencies that are no bytes".into()))?;
+    Ok(bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
+}
+
+pub(super) fn subtask_head(row: &Row<'_>, task: TaskId) -> Result<SubtaskHead, DbError> {
+    let key = SubtaskKey(get(row, 0)?);
+    Ok(SubtaskHead {
+        key,
+        id: task.subtask(key.position()),
+        lane: LaneKey(get(row, 2)?),
+        complexity: get(row, 27)?,
+        priority: get(row, 28)?,
+        timeout_seconds: get(row, 29)?,
+        max_attempts: get(row, 30)?,
+        head_start: Span(get(row, 31)?),
+        name: get(row, 32)?,
+        dependencies: read_positions(row, 33)?,
+        dependents: read_positions(row, 34)?,
+    })
+}
+
+pub(super) fn subtask_row(row: &Row<'_>, task: TaskId) -> Result<SubtaskRow, DbError> {
+    let holder = match get::<Option<i64>>(row, 5)? {
+        Some(worker) => Some(Holder {
+            worker: WorkerKey(worker),
+            session: get(row, 23)?,
+            id: WorkerId(uuid(row, 24)?),
+            tool: get(row, 25)?,
+        }),
+        None => None,
+    };
+    let avoid = match get::<Option<i64>>(row, 14)? {
+        Some(worker) => Some((WorkerKey(worker), sure_time(row, 15)?)),
+        None => None,
+    };
+    Ok(SubtaskRow {
+        head: Arc::new(subtask_head(row, task)?),
+        state: word(row, 1, State::from_code, "a subtask's state")?,
+        rank: get(row, 3)?,
+        due_at: time(row, 4)?,
+        holder,
+        lease_expires_at: time(row, 6)?,
+        deps_left: get(row, 7)?,
+        attempt: get(row, 8)?,
+        failures: get(row, 9)?,
+        losses: get(row, 10)?,
+        missed: get(row, 11)?,
+        epoch: get(row, 12)?,
+        context_bytes: get::<i64>(row, 13)? as u64,
+        avoid,
+        progress: get(row, 16)?,
+        queued_at: time(row, 17)?,
+        started_at: time(row, 18)?,
+        completed_at: time(row, 19)?,
+        execution_time: get(row, 20)?,
+        simulated: get(row, 21)?,
+        exit_code: get(row, 22)?,
+        error: get(row, 26)?,
+    })
+}
+
+pub(super) fn attempt(row: &Row<'_>) -> Result<Attempt, DbError> {
+    Ok(Attempt {
+        attempt: get(row, 0)?,
+        worker: WorkerId(uuid(row, 1)?),
+        tool: get(row, 2)?,
+        started_at: sure_time(row, 3)?,
+        ended_at: time(row, 4)?,
+        outcome: word(row, 5, regatta_model::AttemptOutcome::from_code, "an outcome")?,
+        error: get(row, 6)?,
+        exit_code: get(row, 7)?,
+    })
+}
+
+/// A profile as it is kept.
+pub(super) fn profile_json(profile: &Profile) -> Result<String, DbError> {
+    serde_json::to_string(profile).map_err(|error| DbError::Limit(format!("the registration cannot be kept: {error}")))
+}
+
+pub(super) fn worker_row(row: &Row<'_>) -> Result<WorkerRow, DbError> {
+    let value = row.get_ref(14)?;
+    let profile = value.as_str().map_err(|_| DbError::Corrupt("a profile that is no text".into()))?;
+    let profile: Profile = serde_json::from_str(profile)
+        .map_err(|error| DbError::Corrupt(format!("a worker's profile that cannot be read ({error})")))?;
+    Ok(WorkerRow {
+        key: WorkerKey(get(row, 0)?),
+        id: WorkerId(uuid(row, 1)?),
+        profile: Arc::new(profile),
+        session: get(row, 2)?,
+        used: get(row, 3)?,
+        said: word(row, 4, regatta_model::WorkerStatus::from_code, "a worker's status")?,
+        draining: get(row, 5)?,
+        unregistered: get(row, 6)?,
+        uses_leases: get(row, 7)?,
+        resources: resources(row, 8)?,
+        current_task: get(row, 11)?,
+        last_heartbeat: sure_time(row, 12)?,
+        registered_at: sure_time(row, 13)?,
+    })
+}
+
+fn resources(row: &Row<'_>, first: usize) -> Result<Resources, DbError> {
+    Ok(Resources {
+        cpu_percent: get(row, first)?,
+        memory_percent: get(row, first + 1)?,
+        disk_percent: get(row, first + 2)?,
+    })
+}
+
+pub(super) fn sample(row: &Row<'_>) -> Result<Sample, DbError> {
+    Ok(Sample { at: sure_time(row, 0)?, resources: resources(row, 1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_events_key_holds_its_task_and_number() {
+        let (first, last) = event_range(TaskKey(7));
+        let key = event_key(TaskKey(7), 12).unwrap();
+        assert!(first < key && key <= last);
+        assert_eq!(event_seq(key), 12);
+        assert!(event_key(TaskKey(7), 1 << 30).is_err());
+        assert!(event_range(TaskKey(8)).0 > last);
+    }
+
+    #[test]
+    fn a_tasks_subtasks_lie_between_its_neighbours() {
+        let (first, last) = subtask_range(TaskKey(5));
+        assert_eq!(SubtaskKey(first).task(), TaskKey(5));
+        assert_eq!(SubtaskKey(last).task(), TaskKey(5));
+        assert_eq!(SubtaskKey(last + 1).task(), TaskKey(6));
+    }
+}

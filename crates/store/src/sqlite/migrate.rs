@@ -1,0 +1,130 @@
+//! The schema's way forward: numbered files, each applied once, in order, in a transaction of its own.
+//!
+//! What was applied is kept with a checksum; a file that was changed afterwards is refused. A file names in its
+//! first line the oldest binary that can work on a database it was applied to (`-- min_binary: 0.1.0`); a
+//! binary refuses a database only when it is older than that, so that additive changes do not shut it out.
+
+use rusqlite::{Connection, params};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A step of the schema.
+pub(super) struct Migration {
+    pub(super) version: i64,
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
+}
+
+/// All steps, in order.
+pub(super) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "ledger", sql: include_str!("../../migrations/sqlite/0001_ledger.sql") }];
+
+const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql");
+
+/// Why the schema cannot be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MigrateError {
+    #[error("{0}")]
+    Sql(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// `1.2.3` as numbers; what is no number counts as 0.
+fn version(text: &str) -> [u64; 3] {
+    let mut parts = [0; 3];
+    for (part, digits) in parts.iter_mut().zip(text.trim().split('.')) {
+        *part = digits.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+    }
+    parts
+}
+
+fn min_binary(sql: &str) -> &str {
+    sql.lines().next().and_then(|line| line.strip_prefix("-- min_binary:")).map_or("0.0.0", str::trim)
+}
+
+fn checksum(sql: &str) -> String {
+    format!("{:016x}", xxh3_64(sql.as_bytes()))
+}
+
+/// Applies what is missing.
+pub(super) fn migrate(conn: &mut Connection, migrations: &[Migration], binary: &str) -> Result<(), MigrateError> {
+    conn.execute_batch(TABLE)?;
+    let applied: Vec<(i64, String, String)> = {
+        let mut statement =
+            conn.prepare("SELECT version, checksum, min_binary FROM schema_migrations ORDER BY version")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for (number, sum, needs) in &applied {
+        if version(needs) > version(binary) {
+            return Err(MigrateError::Refused(format!(
+                "the database was written by a newer regatta and needs at least version {needs} (this is {binary}); \
+                 install a newer regatta"
+            )));
+        }
+        let known = migrations.iter().find(|migration| migration.version == *number);
+        if let Some(known) = known
+            && checksum(known.sql) != *sum
+        {
+            return Err(MigrateError::Refused(format!(
+                "schema change {number} ({}) is not the one that was applied to this database; \
+                 use the regatta that wrote it",
+                known.name
+            )));
+        }
+    }
+    for migration in migrations {
+        if applied.iter().any(|(number, ..)| *number == migration.version) {
+            continue;
+        }
+        let transaction = conn.transaction()?;
+        transaction.execute_batch(migration.sql)?;
+        transaction.execute(
+            "INSERT INTO schema_migrations (version, name, checksum, min_binary, applied_at)
+             VALUES (?1, ?2, ?3, ?4, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+            params![migration.version, migration.name, checksum(migration.sql), min_binary(migration.sql)],
+        )?;
+        transaction.commit()?;
+        tracing::info!(version = migration.version, name = migration.name, "schema changed");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Migration = Migration { version: 1, name: "one", sql: "CREATE TABLE a (x);" };
+
+    fn columns(conn: &Connection) -> i64 {
+        conn.query_row("SELECT count(*) FROM pragma_table_info('a')", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_step_is_applied_once_and_in_order() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &[FIRST], "0.1.0").unwrap();
+        let second = Migration { version: 2, name: "two", sql: "-- min_binary: 0.2.0\nALTER TABLE a ADD COLUMN y;" };
+        migrate(&mut conn, &[FIRST, second], "0.2.0").unwrap();
+        assert_eq!(columns(&conn), 2);
+        migrate(&mut conn, &[FIRST], "0.3.0").unwrap();
+        let refused = migrate(&mut conn, &[FIRST], "0.1.9").unwrap_err().to_string();
+        assert!(refused.contains("at least version 0.2.0"), "{refused}");
+    }
+
+    #[test]
+    fn a_step_that_was_changed_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &[FIRST], "0.1.0").unwrap();
+        let changed = Migration { sql: "CREATE TABLE a (x, y);", ..FIRST };
+        assert!(migrate(&mut conn, &[changed], "0.1.0").is_err());
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_nothing() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let broken = Migration { version: 2, name: "two", sql: "ALTER TABLE a ADD COLUMN y; SELECT nonsense;" };
+        assert!(migrate(&mut conn, &[FIRST, broken], "0.1.0").is_err());
+        assert_eq!(columns(&conn), 1);
+    }
+}

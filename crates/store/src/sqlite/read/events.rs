@@ -1,0 +1,142 @@
+//! What happened to a task: events and log lines.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regatta_model::event::{Event, LogRecord, SubtaskRecord, TaskRecord, What};
+use regatta_model::subtask::SubtaskHead;
+use regatta_model::task::TaskHead;
+use regatta_model::{LogLevel, SubtaskKey, TaskId, Timestamp, WorkerId};
+use rusqlite::{Row, params};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Reader, Result, json_keys};
+use crate::query::{EventPage, LogPage, LogQuery};
+use crate::sqlite::error::DbError;
+use crate::sqlite::{codec, sql};
+
+/// A record of an event row, as it is written in `rows::happened`.
+#[derive(serde::Deserialize)]
+struct Kept<'a>(u64, Timestamp, Option<u16>, #[serde(borrow)] &'a RawValue);
+
+fn unreadable(error: serde_json::Error) -> DbError {
+    DbError::Corrupt(format!("events that cannot be read ({error})"))
+}
+
+type Line = (u64, Timestamp, LogRecord);
+
+fn line(row: &Row<'_>, task: TaskId) -> Result<Line> {
+    let worker: Option<[u8; 16]> = row.get(5)?;
+    let record = LogRecord {
+        subtask: task.subtask(row.get(2)?),
+        level: codec::word(row, 3, LogLevel::from_code, "a log level")?,
+        stale: row.get(4)?,
+        worker: worker.map(|bytes| WorkerId(Uuid::from_bytes(bytes))),
+        message: row.get(6)?,
+        metadata: row.get(7)?,
+    };
+    Ok((codec::event_seq(row.get(0)?), codec::sure_time(row, 1)?, record))
+}
+
+/// Numbers above any that an event can have are none.
+fn above(task: &TaskHead, seq: u64) -> (i64, i64) {
+    let (first, last) = codec::event_range(task.key);
+    (codec::event_key(task.key, seq).unwrap_or(last).max(first), last)
+}
+
+impl Reader<'_> {
+    fn head(&self, id: TaskId) -> Result<Option<(Arc<TaskHead>, u64)>> {
+        self.first(sql::READ_HEAD, [id.uuid().as_bytes()], |row| {
+            Ok((Arc::new(codec::task_head(row)?), row.get::<_, i64>(codec::HEAD_COLUMNS)? as u64))
+        })
+    }
+
+    pub(in crate::sqlite) fn events(&self, id: TaskId, after: u64, limit: u32) -> Result<Option<EventPage>> {
+        self.snapshot(|| {
+            let Some((task, last_seq)) = self.head(id)? else { return Ok(None) };
+            let (first, last) = above(&task, after);
+            // A row holds at least one event, so so many rows of each kind hold the first `limit` of both.
+            let groups = self.all(sql::READ_EVENTS, params![first, last, limit], |row| Ok(row.get::<_, String>(1)?))?;
+            let lines = self.all(sql::READ_LOGS, params![first, last, limit], |row| line(row, id))?;
+            let mut kept = Vec::new();
+            for group in &groups {
+                let records: Vec<Kept<'_>> = serde_json::from_str(group).map_err(unreadable)?;
+                kept.extend(records.into_iter().filter(|record| record.0 > after));
+            }
+            kept.truncate(limit as usize);
+            let mut positions: Vec<u16> = kept.iter().filter_map(|record| record.2).collect();
+            positions.sort_unstable();
+            positions.dedup();
+            let keys = json_keys(positions.iter().map(|&position| task.key.subtask(position).0));
+            let heads: HashMap<SubtaskKey, Arc<SubtaskHead>> = self
+                .all(sql::SUBTASKS_BY_KEYS, [keys], |row| codec::subtask_head(row, id))?
+                .into_iter()
+                .map(|head| (head.key, Arc::new(head)))
+                .collect();
+            let mut events = Vec::with_capacity(kept.len() + lines.len());
+            for Kept(seq, at, position, record) in kept {
+                let what = match position {
+                    None => What::Task(serde_json::from_str::<TaskRecord>(record.get()).map_err(unreadable)?),
+                    Some(position) => {
+                        let record = serde_json::from_str::<SubtaskRecord>(record.get()).map_err(unreadable)?;
+                        let key = task.key.subtask(position);
+                        let head = heads.get(&key).cloned().unwrap_or_else(|| Arc::new(unknown_head(&task, key)));
+                        What::Subtask(head, record)
+                    }
+                };
+                events.push(Event { task: task.clone(), seq, at, what });
+            }
+            events.extend(lines.into_iter().map(|(seq, at, line)| Event {
+                task: task.clone(),
+                seq,
+                at,
+                what: What::Log(line),
+            }));
+            events.sort_by_key(|event| event.seq);
+            events.truncate(limit as usize);
+            Ok(Some(EventPage { events, last_seq }))
+        })
+    }
+
+    pub(in crate::sqlite) fn logs(&self, id: TaskId, query: LogQuery) -> Result<Option<LogPage>> {
+        self.snapshot(|| {
+            let Some((task, last_seq)) = self.head(id)? else { return Ok(None) };
+            let (limit, mut lines) = match query {
+                LogQuery::After { seq, limit } => {
+                    let (first, last) = above(&task, seq);
+                    let limit_and_one = i64::from(limit) + 1;
+                    (limit, self.all(sql::READ_LOGS, params![first, last, limit_and_one], |row| line(row, id))?)
+                }
+                LogQuery::Last(limit) => {
+                    let (first, last) = codec::event_range(task.key);
+                    let limit_and_one = i64::from(limit) + 1;
+                    (limit, self.all(sql::READ_LAST_LOGS, params![first, last, limit_and_one], |row| line(row, id))?)
+                }
+            };
+            let more = lines.len() > limit as usize;
+            lines.truncate(limit as usize);
+            if matches!(query, LogQuery::Last(_)) {
+                lines.reverse();
+            }
+            Ok(Some(LogPage { lines, last_seq, more }))
+        })
+    }
+}
+
+/// Stands in for a subtask of a plan that was never whole and was thrown away.
+fn unknown_head(task: &TaskHead, key: SubtaskKey) -> SubtaskHead {
+    SubtaskHead {
+        key,
+        id: task.id.subtask(key.position()),
+        name: "".into(),
+        dependencies: Box::default(),
+        dependents: Box::default(),
+        complexity: 1,
+        priority: 0,
+        timeout_seconds: 0,
+        max_attempts: 0,
+        lane: regatta_model::LaneKey(0),
+        head_start: regatta_model::Span(0),
+    }
+}

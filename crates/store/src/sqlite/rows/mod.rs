@@ -1,0 +1,167 @@
+//! The rows under the ledger: loaded on demand, kept as changed, written back once for each group of commands.
+//!
+//! Changes are written when the group ends ([`SqliteRows::flush`]) or just before an index is asked, so that
+//! queries see them. Counters are kept from the difference between what was written and what is written now.
+//! Not here: transactions and their order, which are the writer's.
+
+mod counters;
+mod happened;
+mod ledger;
+mod subtasks;
+mod tasks;
+mod workers;
+
+use std::collections::{HashMap, HashSet};
+
+use regatta_model::command::IDEMPOTENCY_KEPT;
+use regatta_model::routing::Lane;
+use regatta_model::{LaneKey, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::cache::Cache;
+use super::error::DbError;
+use super::sql;
+use counters::Counters;
+pub(super) use counters::{SUBTASKS, TASKS};
+use subtasks::SubtaskEntry;
+use tasks::TaskEntry;
+use workers::WorkerEntry;
+
+/// Tasks kept between transactions (each of two generations).
+const TASKS_KEPT: usize = 4_096;
+/// Subtasks kept between transactions (each of two generations).
+const SUBTASKS_KEPT: usize = 8_192;
+/// Texts up to this many bytes are kept with their rows.
+const TEXT_KEPT: usize = 512;
+/// Old idempotency keys that one sweep forgets, at most.
+const KEYS_FORGOTTEN: u32 = 1_000;
+
+/// A result of the rows.
+type Result<T> = std::result::Result<T, DbError>;
+
+/// The writer's connection and what it knows of its rows.
+pub(super) struct SqliteRows {
+    conn: Connection,
+    tasks: Cache<TaskKey, TaskEntry>,
+    task_keys: HashMap<TaskId, TaskKey>,
+    changed_tasks: Vec<TaskKey>,
+    deleted_tasks: HashSet<TaskKey>,
+    subtasks: Cache<SubtaskKey, SubtaskEntry>,
+    changed_subtasks: Vec<SubtaskKey>,
+    workers: HashMap<WorkerKey, WorkerEntry>,
+    worker_keys: HashMap<WorkerId, WorkerKey>,
+    changed_workers: Vec<WorkerKey>,
+    lanes: HashMap<Lane, LaneKey>,
+    counters: Counters,
+    last_task: GivenKeys,
+    last_worker: GivenKeys,
+    /// Reused for the records of events.
+    buffer: String,
+}
+
+/// The last key given to something, and whether that is written down.
+#[derive(Clone, Copy, Default)]
+struct GivenKeys {
+    last: i64,
+    written: i64,
+}
+
+impl GivenKeys {
+    fn next(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+const LAST_TASK: &str = "last_task";
+const LAST_WORKER: &str = "last_worker";
+/// Where the time of the last sweep is kept.
+pub(super) const LAST_SWEEP: &str = "last_sweep";
+
+impl SqliteRows {
+    pub(super) fn new(conn: Connection) -> Result<Self> {
+        let mut rows = Self {
+            conn,
+            tasks: Cache::new(TASKS_KEPT),
+            task_keys: HashMap::new(),
+            changed_tasks: Vec::new(),
+            deleted_tasks: HashSet::new(),
+            subtasks: Cache::new(SUBTASKS_KEPT),
+            changed_subtasks: Vec::new(),
+            workers: HashMap::new(),
+            worker_keys: HashMap::new(),
+            changed_workers: Vec::new(),
+            lanes: HashMap::new(),
+            counters: Counters::default(),
+            last_task: GivenKeys::default(),
+            last_worker: GivenKeys::default(),
+            buffer: String::new(),
+        };
+        rows.forget()?;
+        Ok(rows)
+    }
+
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// Forgets everything that is not in the database, after a rollback.
+    pub(super) fn forget(&mut self) -> Result<()> {
+        self.tasks.clear();
+        self.task_keys.clear();
+        self.changed_tasks.clear();
+        self.deleted_tasks.clear();
+        self.subtasks.clear();
+        self.changed_subtasks.clear();
+        self.workers.clear();
+        self.worker_keys.clear();
+        self.changed_workers.clear();
+        self.lanes.clear();
+        self.counters = Counters::load(&self.conn)?;
+        for (name, keys) in [(LAST_TASK, &mut self.last_task), (LAST_WORKER, &mut self.last_worker)] {
+            let last =
+                self.conn.prepare_cached(sql::META)?.query_row([name], |row| row.get(0)).optional()?.unwrap_or(0);
+            *keys = GivenKeys { last, written: last };
+        }
+        Ok(())
+    }
+
+    /// Writes everything that changed. Call before COMMIT, after the effects are sealed.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.flush_subtasks()?;
+        self.flush_tasks()?;
+        self.flush_workers()?;
+        self.counters.flush(&self.conn)?;
+        for (name, keys) in [(LAST_TASK, &mut self.last_task), (LAST_WORKER, &mut self.last_worker)] {
+            if keys.last != keys.written {
+                self.conn.prepare_cached(sql::SET_META)?.execute(params![name, keys.last])?;
+                keys.written = keys.last;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a COMMIT: lets go of what was not used for long.
+    pub(super) fn committed(&mut self) {
+        self.deleted_tasks.clear();
+        self.tasks.age();
+        self.subtasks.age();
+        if self.task_keys.len() > 4 * TASKS_KEPT {
+            self.task_keys.clear();
+        }
+    }
+
+    /// Notes when a sweep was, and forgets keys that are over.
+    pub(super) fn note_sweep(&mut self, now: Timestamp) -> Result<()> {
+        self.conn.prepare_cached(sql::SET_META)?.execute(params![LAST_SWEEP, now.0])?;
+        let over = now - IDEMPOTENCY_KEPT;
+        self.conn.prepare_cached(sql::FORGET_OLD_KEYS)?.execute(params![over.0, KEYS_FORGOTTEN])?;
+        Ok(())
+    }
+
+    fn keys(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<SubtaskKey>> {
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let keys = statement.query_map(params, |row| Ok(SubtaskKey(row.get(0)?)))?;
+        Ok(keys.collect::<rusqlite::Result<_>>()?)
+    }
+}

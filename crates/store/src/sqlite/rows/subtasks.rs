@@ -1,0 +1,349 @@
+//! Subtasks: rows, texts, outputs, and the indexes over what is ready, due or leased.
+
+use regatta_model::ledger::{SubtaskText, context_json};
+use regatta_model::plan::Json;
+use regatta_model::subtask::{Attempt, State, SubtaskRow};
+use regatta_model::{LaneKey, SubtaskKey, TaskKey, Timestamp, WorkerKey};
+use rusqlite::{OptionalExtension, params};
+
+use super::{Result, SqliteRows, TEXT_KEPT};
+use crate::sqlite::error::DbError;
+use crate::sqlite::{codec, sql};
+
+/// A subtask that was loaded or made.
+pub(super) struct SubtaskEntry {
+    row: SubtaskRow,
+    /// Its state in the database; `None` when it is not there yet.
+    written: Option<State>,
+    changed: bool,
+    /// Always there until it is written, then only when it is short.
+    text: Option<SubtaskText>,
+    /// Always there until it is written, then only when it is short.
+    output: Option<Json>,
+    output_changed: bool,
+}
+
+fn missing(key: SubtaskKey) -> DbError {
+    DbError::Missing(format!("there is no subtask with key {}", key.0))
+}
+
+/// What SQLite would take for NULL is 0.
+fn number(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value }
+}
+
+impl SqliteRows {
+    /// Whether there is such a subtask; then it is in the cache.
+    fn load_subtask(&mut self, key: SubtaskKey) -> Result<bool> {
+        if self.subtasks.has(key) {
+            return Ok(true);
+        }
+        let mut statement = self.conn.prepare_cached(sql::SUBTASK_BY_KEY)?;
+        let mut found = statement.query([key.0])?;
+        let Some(row) = found.next()? else { return Ok(false) };
+        let task = match self.tasks.get(key.task()) {
+            Some(task) => task.row.head.id,
+            None => self
+                .conn
+                .prepare_cached(sql::TASK_BY_KEY)?
+                .query_and_then([key.task().0], |row| codec::task_id(row, 1))?
+                .next()
+                .ok_or_else(|| missing(key))??,
+        };
+        let row = codec::subtask_row(row, task)?;
+        let written = Some(row.state);
+        self.subtasks.insert(
+            key,
+            SubtaskEntry { row, written, changed: false, text: None, output: None, output_changed: false },
+        );
+        Ok(true)
+    }
+
+    pub(super) fn subtask_row(&mut self, key: SubtaskKey) -> Result<Option<&SubtaskRow>> {
+        self.load_subtask(key)?;
+        Ok(self.subtasks.get(key).map(|entry| &entry.row))
+    }
+
+    fn change_entry(&mut self, key: SubtaskKey) -> Result<&mut SubtaskEntry> {
+        self.load_subtask(key)?;
+        let entry = self.subtasks.get_mut(key).ok_or_else(|| missing(key))?;
+        if !entry.changed {
+            entry.changed = true;
+            self.changed_subtasks.push(key);
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn change_subtask(&mut self, key: SubtaskKey) -> Result<&mut SubtaskRow> {
+        Ok(&mut self.change_entry(key)?.row)
+    }
+
+    pub(super) fn add_subtask(&mut self, row: SubtaskRow, text: SubtaskText) {
+        let key = row.head.key;
+        self.subtasks.insert(
+            key,
+            SubtaskEntry { row, written: None, changed: true, text: Some(text), output: None, output_changed: false },
+        );
+        self.changed_subtasks.push(key);
+    }
+
+    pub(super) fn keep_output(&mut self, key: SubtaskKey, output: Json) -> Result<()> {
+        let entry = self.change_entry(key)?;
+        entry.output = Some(output);
+        entry.output_changed = true;
+        Ok(())
+    }
+
+    pub(super) fn text(&mut self, key: SubtaskKey) -> Result<SubtaskText> {
+        if let Some(text) = self.subtasks.get(key).and_then(|entry| entry.text.as_ref()) {
+            return Ok(text.clone());
+        }
+        self.conn
+            .prepare_cached(sql::SUBTASK_TEXT)?
+            .query_row([key.0], |row| Ok(SubtaskText { description: row.get(0)?, input: row.get(1)? }))
+            .optional()?
+            .ok_or_else(|| missing(key))
+    }
+
+    pub(super) fn outputs_of(&mut self, task: TaskKey, dependencies: &[u16]) -> Result<Json> {
+        let mut outputs = Vec::with_capacity(dependencies.len());
+        for &position in dependencies {
+            let key = task.subtask(position);
+            let kept = self.subtasks.get(key);
+            if let Some((entry, output)) = kept.and_then(|entry| Some((entry, entry.output.clone()?))) {
+                outputs.push((entry.row.head.name.clone(), output));
+                continue;
+            }
+            let found = self
+                .conn
+                .prepare_cached(sql::SUBTASK_OUTPUT)?
+                .query_row([key.0], |row| Ok((row.get(0)?, row.get::<_, Option<Json>>(1)?)))
+                .optional()?;
+            let (name, output) = found.ok_or_else(|| missing(key))?;
+            outputs.push((name, output.unwrap_or_else(|| "{}".into())));
+        }
+        Ok(context_json(outputs))
+    }
+
+    /// Keys of a task's subtasks in states that do: from the cache when all are there, as right after a plan
+    /// was written down, which saves writing it twice.
+    fn subtasks_where(&mut self, task: TaskKey, wanted: fn(State) -> bool, sql: &str) -> Result<Vec<SubtaskKey>> {
+        let total = self.task_row(task)?.total;
+        let mut found = Vec::new();
+        let whole = (0..total).all(|position| {
+            let key = task.subtask(position as u16);
+            match self.subtasks.get(key) {
+                Some(entry) => {
+                    if wanted(entry.row.state) {
+                        found.push(key);
+                    }
+                    true
+                }
+                None => false,
+            }
+        });
+        if whole {
+            return Ok(found);
+        }
+        self.flush_subtasks()?;
+        let (first, last) = codec::subtask_range(task);
+        self.keys(sql, [first, last])
+    }
+
+    pub(super) fn find_unfinished(&mut self, task: TaskKey) -> Result<Vec<SubtaskKey>> {
+        self.subtasks_where(task, |state| !state.is_ended(), sql::UNFINISHED)
+    }
+
+    pub(super) fn find_restartable(&mut self, task: TaskKey) -> Result<Vec<SubtaskKey>> {
+        self.subtasks_where(task, |state| matches!(state, State::Failed | State::Cancelled), sql::RESTARTABLE)
+    }
+
+    pub(super) fn find_leased_by(&mut self, worker: WorkerKey) -> Result<Vec<SubtaskKey>> {
+        self.flush_subtasks()?;
+        self.keys(sql::LEASED_BY, [worker.0])
+    }
+
+    pub(super) fn find_leased(&mut self) -> Result<Vec<SubtaskKey>> {
+        self.flush_subtasks()?;
+        self.keys(sql::LEASED, [])
+    }
+
+    pub(super) fn find_ready(&mut self, lanes: &[LaneKey], limit: u32) -> Result<Vec<SubtaskKey>> {
+        self.flush_subtasks()?;
+        let mut lanes: Vec<LaneKey> = lanes.iter().copied().filter(|&lane| self.counters.any_ready(lane)).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let mut ready: Vec<(i64, SubtaskKey)> = Vec::new();
+        let mut statement = self.conn.prepare_cached(sql::READY)?;
+        for lane in &lanes {
+            let found =
+                statement.query_map(params![lane.0, limit], |row| Ok((row.get(0)?, SubtaskKey(row.get(1)?))))?;
+            for row in found {
+                ready.push(row?);
+            }
+        }
+        if lanes.len() > 1 {
+            ready.sort_unstable();
+        }
+        ready.truncate(limit as usize);
+        Ok(ready.into_iter().map(|(_, key)| key).collect())
+    }
+
+    pub(super) fn find_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<SubtaskKey>> {
+        self.flush_subtasks()?;
+        self.keys(sql::DUE, params![now.0, limit])
+    }
+
+    pub(super) fn find_next_due(&mut self) -> Result<Option<Timestamp>> {
+        self.flush_subtasks()?;
+        Ok(self.conn.prepare_cached(sql::NEXT_DUE)?.query_row([], |row| row.get(0)).optional()?.map(Timestamp))
+    }
+
+    pub(super) fn keep_attempt(&mut self, key: SubtaskKey, attempt: &Attempt) -> Result<()> {
+        self.conn.prepare_cached(sql::INSERT_ATTEMPT)?.execute(params![
+            key.0,
+            attempt.attempt,
+            attempt.worker.uuid().as_bytes(),
+            attempt.tool,
+            attempt.started_at.0,
+            attempt.ended_at.map(|at| at.0),
+            attempt.outcome.code(),
+            attempt.error,
+            attempt.exit_code,
+        ])?;
+        Ok(())
+    }
+
+    /// Forgets all subtasks of a task.
+    pub(super) fn forget_subtasks(&mut self, task: TaskKey) -> Result<()> {
+        self.flush_subtasks()?;
+        let (first, last) = codec::subtask_range(task);
+        let mut statement = self.conn.prepare_cached(sql::COUNT_SUBTASKS_OF)?;
+        let mut rows = statement.query([first, last])?;
+        while let Some(row) = rows.next()? {
+            let state = codec::word(row, 0, State::from_code, "a subtask's state")?;
+            self.counters.subtask(state, LaneKey(row.get(1)?), -row.get::<_, i64>(2)?);
+        }
+        drop(rows);
+        drop(statement);
+        let total = self.task_row(task)?.total;
+        for position in 0..total {
+            self.subtasks.remove(task.subtask(position as u16));
+        }
+        self.conn.prepare_cached(sql::DELETE_SUBTASKS)?.execute([first, last])?;
+        self.conn.prepare_cached(sql::DELETE_INPUTS)?.execute([first, last])?;
+        self.conn.prepare_cached(sql::DELETE_ATTEMPTS)?.execute([first, last])?;
+        Ok(())
+    }
+
+    pub(super) fn flush_subtasks(&mut self) -> Result<()> {
+        let mut changed = std::mem::take(&mut self.changed_subtasks);
+        // In order of key, so that new rows are appended and neighbours share pages.
+        changed.sort_unstable();
+        for key in changed.drain(..) {
+            let Some(entry) = self.subtasks.get_mut(key) else { continue };
+            entry.changed = false;
+            let (row, lane) = (&entry.row, entry.row.head.lane);
+            let holder = row.holder.as_ref();
+            let worker_uuid = holder.map(|holder| *holder.id.uuid().as_bytes());
+            match entry.written {
+                Some(before) => {
+                    let sql = if entry.output_changed { sql::UPDATE_SUBTASK_OUTPUT } else { sql::UPDATE_SUBTASK };
+                    let values = params![
+                        key.0,
+                        row.state.code(),
+                        row.rank,
+                        row.due_at.map(|at| at.0),
+                        holder.map(|holder| holder.worker.0),
+                        row.lease_expires_at.map(|at| at.0),
+                        row.deps_left,
+                        row.attempt,
+                        row.failures,
+                        row.losses,
+                        row.missed,
+                        row.epoch,
+                        row.context_bytes as i64,
+                        row.avoid.map(|(worker, _)| worker.0),
+                        row.avoid.map(|(_, until)| until.0),
+                        row.progress,
+                        row.queued_at.map(|at| at.0),
+                        row.started_at.map(|at| at.0),
+                        row.completed_at.map(|at| at.0),
+                        number(row.execution_time),
+                        row.simulated,
+                        row.exit_code,
+                        holder.map(|holder| holder.session),
+                        worker_uuid,
+                        holder.map(|holder| &holder.tool),
+                        row.error,
+                        entry.output,
+                    ];
+                    let values = if entry.output_changed { values } else { &values[..26] };
+                    self.conn.prepare_cached(sql)?.execute(values)?;
+                    if before != row.state {
+                        self.counters.subtask(before, lane, -1);
+                        self.counters.subtask(row.state, lane, 1);
+                    }
+                }
+                None => {
+                    let text = entry.text.as_ref().ok_or_else(|| missing(key))?;
+                    self.conn.prepare_cached(sql::INSERT_SUBTASK)?.execute(params![
+                        key.0,
+                        row.state.code(),
+                        lane.0,
+                        row.rank,
+                        row.due_at.map(|at| at.0),
+                        holder.map(|holder| holder.worker.0),
+                        row.lease_expires_at.map(|at| at.0),
+                        row.deps_left,
+                        row.attempt,
+                        row.failures,
+                        row.losses,
+                        row.missed,
+                        row.epoch,
+                        row.context_bytes as i64,
+                        row.avoid.map(|(worker, _)| worker.0),
+                        row.avoid.map(|(_, until)| until.0),
+                        row.progress,
+                        row.queued_at.map(|at| at.0),
+                        row.started_at.map(|at| at.0),
+                        row.completed_at.map(|at| at.0),
+                        number(row.execution_time),
+                        row.simulated,
+                        row.exit_code,
+                        holder.map(|holder| holder.session),
+                        worker_uuid,
+                        holder.map(|holder| &holder.tool),
+                        row.error,
+                        row.head.complexity,
+                        row.head.priority,
+                        row.head.timeout_seconds,
+                        row.head.max_attempts,
+                        row.head.head_start.0,
+                        row.head.name,
+                        codec::positions(&row.head.dependencies),
+                        codec::positions(&row.head.dependents),
+                        text.description,
+                    ])?;
+                    if let Some(input) = &text.input {
+                        self.conn.prepare_cached(sql::INSERT_INPUT)?.execute(params![key.0, input])?;
+                    }
+                    self.counters.subtask(row.state, lane, 1);
+                }
+            }
+            entry.written = Some(row.state);
+            entry.output_changed = false;
+            let long = |text: &SubtaskText| {
+                text.description.len() + text.input.as_ref().map_or(0, |input| input.len()) > TEXT_KEPT
+            };
+            if entry.text.as_ref().is_some_and(long) {
+                entry.text = None;
+            }
+            if entry.output.as_ref().is_some_and(|output| output.len() > TEXT_KEPT) {
+                entry.output = None;
+            }
+        }
+        self.changed_subtasks = changed;
+        Ok(())
+    }
+}

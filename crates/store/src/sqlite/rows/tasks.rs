@@ -1,0 +1,253 @@
+//! Tasks: rows, plans not yet made, idempotency keys.
+
+use std::sync::Arc;
+
+use regatta_model::command::Idempotency;
+use regatta_model::ledger::Remembered;
+use regatta_model::task::{NewTask, Start, TaskHead, TaskRow, summary};
+use regatta_model::{TaskId, TaskKey, TaskStatus, Timestamp};
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{Result, SqliteRows};
+use crate::sqlite::error::DbError;
+use crate::sqlite::{codec, sql};
+
+/// A task that was loaded or made.
+pub(super) struct TaskEntry {
+    pub(super) row: TaskRow,
+    /// As it is in the database; `None` when it is not there yet.
+    written: Option<TaskRow>,
+    changed: bool,
+    /// Whether steps of the caller may be kept with it.
+    deferred: bool,
+}
+
+fn missing(key: TaskKey) -> DbError {
+    DbError::Missing(format!("there is no task with key {}", key.0))
+}
+
+impl SqliteRows {
+    pub(super) fn task_key(&mut self, id: TaskId) -> Result<Option<TaskKey>> {
+        if let Some(&key) = self.task_keys.get(&id) {
+            return Ok(Some(key));
+        }
+        let mut statement = self.conn.prepare_cached(sql::TASK_BY_UUID)?;
+        let mut found = statement.query([id.uuid().as_bytes()])?;
+        let Some(row) = found.next()? else { return Ok(None) };
+        let row = codec::task_row(row)?;
+        let key = row.head.key;
+        self.task_keys.insert(id, key);
+        if !self.tasks.has(key) {
+            self.tasks.insert(key, TaskEntry { written: Some(row.clone()), row, changed: false, deferred: true });
+        }
+        Ok(Some(key))
+    }
+
+    fn load_task(&mut self, key: TaskKey) -> Result<()> {
+        if self.tasks.has(key) {
+            return Ok(());
+        }
+        let mut statement = self.conn.prepare_cached(sql::TASK_BY_KEY)?;
+        let mut found = statement.query([key.0])?;
+        let row = codec::task_row(found.next()?.ok_or_else(|| missing(key))?)?;
+        self.tasks.insert(key, TaskEntry { written: Some(row.clone()), row, changed: false, deferred: true });
+        Ok(())
+    }
+
+    pub(super) fn task_row(&mut self, key: TaskKey) -> Result<&TaskRow> {
+        self.load_task(key)?;
+        self.tasks.get(key).map(|entry| &entry.row).ok_or_else(|| missing(key))
+    }
+
+    pub(super) fn change_task(&mut self, key: TaskKey) -> Result<&mut TaskRow> {
+        self.load_task(key)?;
+        let entry = self.tasks.get_mut(key).ok_or_else(|| missing(key))?;
+        if !entry.changed {
+            entry.changed = true;
+            self.changed_tasks.push(key);
+        }
+        Ok(&mut entry.row)
+    }
+
+    pub(super) fn add_task(&mut self, task: &NewTask, now: Timestamp) -> Result<TaskKey> {
+        let key = TaskKey(self.last_task.next());
+        let head = TaskHead {
+            key,
+            id: task.id,
+            user: task.user.clone(),
+            summary: summary(&task.text.description),
+            task_type: task.task_type,
+            priority: task.priority,
+            created_at: now,
+        };
+        let text = &task.text;
+        self.conn.prepare_cached(sql::INSERT_TASK)?.execute(params![
+            key.0,
+            head.id.uuid().as_bytes(),
+            head.user,
+            head.task_type.code(),
+            head.priority.code(),
+            now.0,
+            head.summary,
+            text.checkpoint_frequency.code(),
+            text.privacy.code(),
+            text.tool_preferences,
+            text.requires,
+            text.metadata,
+            text.requirements,
+            text.description,
+            text.deferred_steps,
+        ])?;
+        let row = TaskRow {
+            head: Arc::new(head),
+            status: TaskStatus::Pending,
+            total: 0,
+            completed: 0,
+            failed: 0,
+            cancelled: 0,
+            running: 0,
+            seq: 0,
+            started_at: None,
+            completed_at: None,
+            updated_at: now,
+            error: None,
+            start_at: match task.start {
+                Start::At(at) => Some(at),
+                Start::Now | Start::OnRequest => None,
+            },
+        };
+        self.task_keys.insert(task.id, key);
+        let deferred = text.deferred_steps.is_some();
+        self.tasks.insert(key, TaskEntry { row, written: None, changed: true, deferred });
+        self.changed_tasks.push(key);
+        Ok(key)
+    }
+
+    pub(super) fn forget_task(&mut self, key: TaskKey) -> Result<()> {
+        self.forget_subtasks(key)?;
+        self.flush_tasks()?;
+        let (status, head) = {
+            let row = self.task_row(key)?;
+            (row.status, row.head.clone())
+        };
+        self.counters.task(status, head.task_type, -1);
+        let (first, last) = codec::event_range(key);
+        self.conn.prepare_cached(sql::DELETE_EVENTS)?.execute([first, last])?;
+        self.conn.prepare_cached(sql::DELETE_LOGS)?.execute([first, last])?;
+        self.conn.prepare_cached(sql::DELETE_TASK_STATE)?.execute([key.0])?;
+        self.conn.prepare_cached(sql::DELETE_TASK)?.execute([key.0])?;
+        self.tasks.remove(key);
+        self.task_keys.remove(&head.id);
+        self.deleted_tasks.insert(key);
+        Ok(())
+    }
+
+    pub(super) fn forget_deferred_steps(&mut self, key: TaskKey) -> Result<()> {
+        self.load_task(key)?;
+        let Some(entry) = self.tasks.get_mut(key) else { return Ok(()) };
+        if std::mem::take(&mut entry.deferred) {
+            self.conn.prepare_cached(sql::DROP_DEFERRED_STEPS)?.execute([key.0])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn find_tasks_to_start(&mut self, now: Timestamp, limit: u32) -> Result<Vec<TaskId>> {
+        self.flush_tasks()?;
+        let mut statement = self.conn.prepare_cached(sql::TASKS_TO_START)?;
+        let mut rows = statement.query(params![now.0, limit])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(codec::task_id(row, 0)?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn flush_tasks(&mut self) -> Result<()> {
+        let mut changed = std::mem::take(&mut self.changed_tasks);
+        changed.sort_unstable();
+        for key in changed.drain(..) {
+            // A deleted one is not here any more.
+            let Some(entry) = self.tasks.get_mut(key) else { continue };
+            entry.changed = false;
+            let row = &entry.row;
+            let task_type = row.head.task_type;
+            if let Some(written) = &entry.written
+                && written.status == row.status
+                && written.total == row.total
+                && written.started_at == row.started_at
+                && written.completed_at == row.completed_at
+                && written.start_at == row.start_at
+                && written.error == row.error
+            {
+                // Leaves the indexes alone, which is most of the cost.
+                self.conn.prepare_cached(sql::UPDATE_TASK_COUNTS)?.execute(params![
+                    key.0,
+                    row.completed,
+                    row.failed,
+                    row.cancelled,
+                    row.running,
+                    row.seq as i64,
+                    row.updated_at.0,
+                ])?;
+            } else {
+                let sql = if entry.written.is_some() { sql::UPDATE_TASK_STATE } else { sql::INSERT_TASK_STATE };
+                self.conn.prepare_cached(sql)?.execute(params![
+                    key.0,
+                    row.status.code(),
+                    row.total,
+                    row.completed,
+                    row.failed,
+                    row.cancelled,
+                    row.running,
+                    row.seq as i64,
+                    row.started_at.map(|at| at.0),
+                    row.completed_at.map(|at| at.0),
+                    row.updated_at.0,
+                    row.start_at.map(|at| at.0),
+                    row.error,
+                ])?;
+                if let Some(written) = &entry.written {
+                    self.counters.task(written.status, task_type, -1);
+                }
+                self.counters.task(row.status, task_type, 1);
+            }
+            entry.written = Some(row.clone());
+        }
+        self.changed_tasks = changed;
+        Ok(())
+    }
+
+    pub(super) fn find_remembered(&mut self, key: &Idempotency) -> Result<Option<Remembered>> {
+        let found = self
+            .conn
+            .prepare_cached(sql::REMEMBERED)?
+            .query_row(params![key.scope, key.key], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
+            })
+            .optional()?;
+        let Some((body, tasks, at)) = found else { return Ok(None) };
+        let tasks = tasks
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .map(|bytes| {
+                TaskId::from_uuid(Uuid::from_bytes(*bytes))
+                    .ok_or_else(|| DbError::Corrupt("an idempotency key with an id that is no task's".into()))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Some(Remembered { body: body as u64, tasks, at: Timestamp(at) }))
+    }
+
+    pub(super) fn keep_remembered(&mut self, key: &Idempotency, made: &Remembered) -> Result<()> {
+        let tasks: Vec<u8> = made.tasks.iter().flat_map(|id| *id.uuid().as_bytes()).collect();
+        self.conn.prepare_cached(sql::REMEMBER)?.execute(params![
+            key.scope,
+            key.key,
+            made.body as i64,
+            tasks,
+            made.at.0
+        ])?;
+        Ok(())
+    }
+}

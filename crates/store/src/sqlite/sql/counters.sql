@@ -1,0 +1,1 @@
+SELECT kind, id, count FROM counters

@@ -1,0 +1,1 @@
+INSERT INTO events (key, records) VALUES (?1, ?2)

@@ -1,0 +1,1 @@
+INSERT INTO subtask_inputs (key, input) VALUES (?1, ?2)

@@ -1,0 +1,1 @@
+INSERT INTO lanes (canonical) VALUES (?1)

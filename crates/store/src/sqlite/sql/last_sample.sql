@@ -1,0 +1,1 @@
+SELECT max(at) FROM worker_samples WHERE worker = ?1

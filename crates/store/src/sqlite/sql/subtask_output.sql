@@ -1,0 +1,1 @@
+SELECT name, output FROM subtasks WHERE key = ?1

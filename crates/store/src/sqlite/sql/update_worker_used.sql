@@ -1,0 +1,1 @@
+UPDATE workers SET used = ?2 WHERE key = ?1

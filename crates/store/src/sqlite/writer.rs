@@ -1,0 +1,216 @@
+//! The writer: the one thread that changes the database, a group of commands at a time.
+//!
+//! It takes what waits, runs it in one transaction, commits once and answers all. Within a group every command
+//! is concurrent to every other one (a caller waits for its answer before it gives the next), so any order will
+//! do: what frees and fills comes before claims, claims before sweeps. A group that fails is run again command
+//! by command, so that a bad one fails alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use regatta_model::command::{Answer, Command};
+use regatta_model::ledger::{self, Effects};
+use regatta_model::{Span, Timestamp};
+
+use super::checkpoint::Checkpoints;
+use super::error::DbError;
+use super::queue::{Job, Queue};
+use super::rows::SqliteRows;
+use crate::{Sink, StoreError, Timed, Timing};
+
+/// How long a group's commands may run before the rest waits for the next group.
+const GROUP_TIME: Duration = Duration::from_millis(2);
+/// How often the time of the last sweep is written down, at most.
+const SWEEP_NOTED_EVERY: Span = Span::seconds(5);
+
+/// The writer's state.
+pub(super) struct Writer {
+    rows: SqliteRows,
+    sink: Arc<dyn Sink>,
+    queue: Arc<Queue>,
+    checkpoints: Arc<Checkpoints>,
+    sweep_noted: Option<Timestamp>,
+}
+
+/// Claims and sweeps see what the other commands of their group did.
+const fn phase(command: &Command) -> u8 {
+    match command {
+        Command::Claim(_) => 1,
+        Command::Sweep(_) => 2,
+        _ => 0,
+    }
+}
+
+/// What a group came to: one answer for each command that ran, and what follows.
+struct Done {
+    answers: Vec<Answer>,
+    effects: Effects,
+    commit: Duration,
+    started_commit: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(rows: SqliteRows, sink: Arc<dyn Sink>, queue: Arc<Queue>, checkpoints: Arc<Checkpoints>) -> Self {
+        Self { rows, sink, queue, checkpoints, sweep_noted: None }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let mut left: Vec<Job> = Vec::new();
+        loop {
+            let jobs = if left.is_empty() {
+                let Some(mut jobs) = self.queue.take(None) else { return };
+                jobs.sort_by_key(|job| phase(&job.command));
+                jobs
+            } else {
+                // In their order, before anything newer: nothing is put off twice for what came later.
+                std::mem::take(&mut left)
+            };
+            left = self.group(jobs);
+        }
+    }
+
+    /// Runs one group and answers it; returns those for which there was no time.
+    fn group(&mut self, mut jobs: Vec<Job>) -> Vec<Job> {
+        let started = Instant::now();
+        match self.transact(&jobs, started) {
+            Ok(done) => {
+                let left = jobs.split_off(done.answers.len());
+                self.answer(jobs, done, started);
+                left
+            }
+            Err(error) if jobs.len() == 1 => {
+                jobs.into_iter().for_each(|job| refuse(job, &error));
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::warn!(%error, commands = jobs.len(), "a group failed; its commands are run one by one");
+                for job in jobs {
+                    let started = Instant::now();
+                    match self.transact(std::slice::from_ref(&job), started) {
+                        Ok(done) => self.answer(vec![job], done, started),
+                        Err(error) => refuse(job, &error),
+                    }
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// One transaction; on an error it is rolled back and everything about it forgotten.
+    fn transact(&mut self, jobs: &[Job], started: Instant) -> Result<Done, Failure> {
+        let result = self.try_transact(jobs, started);
+        if result.is_err() {
+            // After FULL, IOERR or NOMEM SQLite may have rolled back already.
+            if !self.rows.conn().is_autocommit()
+                && let Err(error) = self.rows.conn().execute_batch("ROLLBACK")
+            {
+                tracing::error!(%error, "a rollback failed");
+            }
+            self.sweep_noted = None;
+            if let Err(error) = self.rows.forget() {
+                tracing::error!(%error, "the counters could not be read again");
+            }
+        }
+        result
+    }
+
+    fn try_transact(&mut self, jobs: &[Job], started: Instant) -> Result<Done, Failure> {
+        self.rows.conn().prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))?;
+        let mut effects = Effects::default();
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut latest = Timestamp(i64::MIN);
+        for job in jobs {
+            if !answers.is_empty() && started.elapsed() > GROUP_TIME {
+                break;
+            }
+            // A panic is a fault of the ledger: the transaction is given up, and the command is the only one
+            // to fail.
+            let applied =
+                catch_unwind(AssertUnwindSafe(|| ledger::apply(&mut self.rows, &mut effects, job.now, &job.command)));
+            answers.push(applied.map_err(|panic| DbError::Panicked(panic_text(&*panic)))??);
+            latest = latest.max(job.now);
+            if matches!(job.command, Command::Sweep(_)) {
+                self.note_sweep(job.now)?;
+            }
+        }
+        effects.seal(&mut self.rows, latest)?;
+        self.rows.flush()?;
+        self.rows.keep_events(&effects.events)?;
+        let started_commit = Instant::now();
+        self.rows
+            .conn()
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]))
+            .map_err(|error| Failure { error: error.into(), at_commit: true })?;
+        let commit = started_commit.elapsed();
+        self.rows.committed();
+        Ok(Done { answers, effects, commit, started_commit })
+    }
+
+    fn note_sweep(&mut self, now: Timestamp) -> Result<(), DbError> {
+        if self.sweep_noted.is_none_or(|noted| now - noted >= SWEEP_NOTED_EVERY || now < noted) {
+            self.rows.note_sweep(now)?;
+            self.sweep_noted = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Tells in the promised order: counters, answers, effects.
+    fn answer(&mut self, jobs: Vec<Job>, done: Done, started: Instant) {
+        if !done.effects.progress.is_empty() {
+            self.sink.progressed(&done.effects.progress);
+        }
+        let db = done.started_commit - started;
+        for (job, value) in jobs.into_iter().zip(done.answers) {
+            let queue = started.saturating_duration_since(job.queued);
+            let timing = Timing { queue, pool: Duration::ZERO, db, commit: done.commit };
+            // Nobody may be waiting any more.
+            let _ = job.answer.send(Ok(Timed { value, timing }));
+        }
+        if !done.effects.is_empty() {
+            self.sink.committed(Arc::new(done.effects));
+        }
+        self.checkpoints.committed(self.rows.conn());
+    }
+}
+
+fn refuse(job: Job, failure: &Failure) {
+    tracing::error!(command = job.command.name(), error = %failure, "a command failed");
+    // Nobody may be waiting any more.
+    let _ = job.answer.send(Err(failure.store_error()));
+}
+
+/// Why a transaction did not come through.
+#[derive(Debug)]
+struct Failure {
+    error: DbError,
+    at_commit: bool,
+}
+
+impl<E: Into<DbError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), at_commit: false }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Failure {
+    fn store_error(&self) -> StoreError {
+        if self.at_commit && self.error.is_io() {
+            return StoreError::Unknown(format!("{}; check the disk", self.error));
+        }
+        (&self.error).into()
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}

@@ -1,0 +1,5 @@
+//! The store's integration tests, one binary: the suite that every store passes, and what only one of them can show.
+
+mod conformance;
+#[allow(dead_code)] // the rest of the suite uses it
+mod support;
