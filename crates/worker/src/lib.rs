@@ -1,9 +1,15 @@
 //! The worker agent: registers with a server, takes subtasks over its line, runs them with its tools, and loses nothing when killed.
 //!
+//! - [`options`] are what it can be told
 //! - [`tools`] are what can be run
 //! - [`supervisor`] starts processes, and ends them when the worker dies
+//! - [`journal`] keeps results that the server has not taken yet
+//! - [`identity`] is who a worker is
 //! - [`clock`] is the clock leases are kept by
 
 pub mod clock;
+pub mod identity;
+pub mod journal;
+pub mod options;
 pub mod supervisor;
 pub mod tools;
