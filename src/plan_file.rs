@@ -105,7 +105,7 @@ fn check_keys(
     at: &impl Fn(std::ops::Range<usize>, String) -> PlanFileError,
 ) -> Result<(), PlanFileError> {
     let known = |key: &str| TASK_KEYS.contains(&key) || key == VARS;
-    for (key, _) in table.iter().filter(|(key, _)| !known(key.get_ref())) {
+    if let Some((key, _)) = table.iter().find(|(key, _)| !known(key.get_ref())) {
         let hint = if STEP_KEYS.contains(&key.get_ref().as_ref()) {
             "; it belongs to a step, below a line [[subtasks]]".to_owned()
         } else {
@@ -121,7 +121,7 @@ fn check_keys(
         let DeValue::Table(step) = step.get_ref() else {
             return Err(at(step.span(), "a step must be a table: start it with a line [[subtasks]]".into()));
         };
-        for (key, _) in step.iter().filter(|(key, _)| !STEP_KEYS.contains(&key.get_ref().as_ref())) {
+        if let Some((key, _)) = step.iter().find(|(key, _)| !STEP_KEYS.contains(&key.get_ref().as_ref())) {
             let hint = if TASK_KEYS.contains(&key.get_ref().as_ref()) {
                 "; it belongs to the task, above the first [[subtasks]]".to_owned()
             } else {

@@ -31,8 +31,10 @@ impl PlanFileError {
 
     /// An error at these bytes of `text`.
     pub(super) fn at(file: &str, text: &str, span: Range<usize>, message: String) -> Self {
-        let start = text.floor_char_boundary(span.start);
-        let end = text.floor_char_boundary(span.end.max(start));
+        let boundary =
+            |index: usize| (0..=index.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let start = boundary(span.start);
+        let end = boundary(span.end.max(start));
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let place = Place {
