@@ -169,7 +169,7 @@ fn the_examples_are_plans_without_cycles() {
                 requires: step.requires.unwrap_or_default(),
                 input: step.input.map(|input| serde_json::Value::from(input).to_string().into()),
                 complexity: step.complexity as u8,
-                priority: step.priority as i32,
+                priority: step.priority,
                 timeout_seconds: step.timeout_seconds,
                 max_attempts: step.max_attempts,
             })
