@@ -16,10 +16,7 @@ async fn a_task_goes_the_whole_way() {
     let first = assigned(&mut line).await;
     assert_eq!((&*first.name, &*first.tool, &*first.context), ("Code Generation", "claude_code", "{}"));
     let reported = rig.report(&first, Ok(()), r#"{"lines":12}"#).await;
-    assert_eq!(
-        reported,
-        Reported::Accepted { status: SubtaskStatus::Completed, progress: 25, newly_ready: 2 }
-    );
+    assert_eq!(reported, Reported::Accepted { status: SubtaskStatus::Completed, progress: 25, newly_ready: 2 });
     let (review, tests) = (assigned(&mut line).await, assigned(&mut line).await);
     assert_eq!((&*review.name, &*tests.name), ("Code Review", "Test Generation"));
     assert_eq!(&*review.context, r#"{"Code Generation":{"lines":12}}"#);
@@ -136,15 +133,12 @@ async fn a_task_waits_for_its_start() {
 #[tokio::test]
 async fn the_largest_plan_works_and_a_key_makes_it_once() {
     let rig = Rig::start(Options::default()).await;
-    let steps: Vec<_> = (0..10_000_u32)
-        .map(|n| step(&n.to_string(), &if n == 0 { vec![] } else { vec!["0"] }, None))
-        .collect();
+    let steps: Vec<_> =
+        (0..10_000_u32).map(|n| step(&n.to_string(), &if n == 0 { vec![] } else { vec!["0"] }, None)).collect();
     let key = || Some(regatta_engine::IdempotencyKey { key: "k".into(), body: 7 });
     let request = || vec![task(TaskType::Custom, Some(steps.clone()))];
-    let (one, two) = tokio::join!(
-        rig.engine.submit("tester", request(), key()),
-        rig.engine.submit("tester", request(), key())
-    );
+    let (one, two) =
+        tokio::join!(rig.engine.submit("tester", request(), key()), rig.engine.submit("tester", request(), key()));
     let id = one.unwrap()[0];
     assert_eq!(two.unwrap(), [id]);
     let detail = rig.engine.decompose(id).await.unwrap();

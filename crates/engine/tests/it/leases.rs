@@ -69,7 +69,9 @@ async fn what_two_heartbeats_leave_out_goes_back() {
     rig.engine.heartbeat(given.worker, beat(Some(Vec::new()))).await.unwrap();
     assert_eq!(rig.engine.subtask(given.lease.subtask).await.unwrap().row.attempt, 1);
     rig.engine.heartbeat(given.worker, beat(Some(Vec::new()))).await.unwrap();
-    let regatta_engine::LineEvent::Message(regatta_engine::LineMessage::Stop(stop)) = line.next().await else { panic!() };
+    let regatta_engine::LineEvent::Message(regatta_engine::LineMessage::Stop(stop)) = line.next().await else {
+        panic!()
+    };
     assert_eq!(stop.lease, given.lease);
     assert_eq!(assigned(&mut line).await.attempt, 2);
     rig.stop().await;

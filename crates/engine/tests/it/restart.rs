@@ -1,11 +1,11 @@
 //! What an engine finds when it starts over a store that others used.
 
 use regatta_engine::Options;
+use regatta_engine::store::StoreExt;
 use regatta_model::command::Reported;
 use regatta_model::plan::{self, Brief};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::{CheckpointFrequency, Priority, Privacy, TaskId, TaskStatus, TaskType};
-use regatta_engine::store::StoreExt;
 
 use crate::rig::{Rig, assigned, step, task};
 

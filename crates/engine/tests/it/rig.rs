@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_engine::bus::LocalBus;
-use regatta_engine::store::{SqliteStore, TaskDetail, sqlite};
-use regatta_engine::{CommitSink, Engine, Line, LineEvent, LineMessage, NewTaskRequest, Options, RegisterRequest, ReportRequest};
+use regatta_engine::store::TaskDetail;
+use regatta_engine::store::sqlite::{self, SqliteStore};
+use regatta_engine::{
+    CommitSink, Engine, Line, LineEvent, LineMessage, NewTaskRequest, Options, RegisterRequest, ReportRequest,
+};
 use regatta_model::command::{Assignment, Registered, Reported};
 use regatta_model::plan::Step;
 use regatta_model::routing::{Labels, Offer};

@@ -53,7 +53,11 @@ impl<R: Rows> Ledger<'_, R> {
         };
         match self.rows.task(key)?.status {
             TaskStatus::Initializing => {
-                self.write_steps(key, &command.steps)?;
+                // A chunk may come twice: from whoever began the plan, and from whoever found it unfinished.
+                let written = self.rows.subtask(key.subtask(command.steps.first))?.is_some();
+                if !written {
+                    self.write_steps(key, &command.steps)?;
+                }
                 if command.last {
                     self.begin(key)?;
                 }
