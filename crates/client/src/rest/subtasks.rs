@@ -14,7 +14,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn subtask(&self, subtask: Uuid) -> Result<SubtaskDetail> {
-        self.call(Method::GET, format_args!("/subtasks/{subtask}")).send().await
+        self.call(Method::GET, format!("/subtasks/{subtask}")).send().await
     }
 
     /// Reports how an attempt ended. With its lease a repetition is harmless: a stored result comes again, and a failure
@@ -23,7 +23,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 is final: the result does not count, drop it.
     pub async fn report_result(&self, subtask: Uuid, report: &ReportResult) -> Result<ResultAccepted> {
-        let call = self.call(Method::POST, format_args!("/subtasks/{subtask}/result")).json(report)?;
+        let call = self.call(Method::POST, format!("/subtasks/{subtask}/result")).json(report)?;
         let call = if report.lease.is_some() { call.harmless() } else { call };
         call.send().await
     }
@@ -33,7 +33,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn append_log(&self, subtask: Uuid, line: &AppendLog) -> Result<LogAppended> {
-        self.call(Method::POST, format_args!("/subtasks/{subtask}/log")).json(line)?.send().await
+        self.call(Method::POST, format!("/subtasks/{subtask}/log")).json(line)?.send().await
     }
 
     /// Reports how far a subtask is.
@@ -41,6 +41,6 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when the lease is over or it does not run.
     pub async fn report_progress(&self, subtask: Uuid, report: &ReportProgress) -> Result<ProgressAccepted> {
-        self.call(Method::POST, format_args!("/subtasks/{subtask}/progress")).json(report)?.harmless().send().await
+        self.call(Method::POST, format!("/subtasks/{subtask}/progress")).json(report)?.harmless().send().await
     }
 }

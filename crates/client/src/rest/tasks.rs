@@ -50,7 +50,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn task(&self, task: Uuid) -> Result<TaskDetail> {
-        self.call(Method::GET, format_args!("/tasks/{task}")).send().await
+        self.call(Method::GET, format!("/tasks/{task}")).send().await
     }
 
     /// One task, as soon as it has ended, or after `seconds` (0 to 60).
@@ -58,7 +58,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn wait_for_task(&self, task: Uuid, seconds: u32) -> Result<TaskDetail> {
-        self.call(Method::GET, format_args!("/tasks/{task}"))
+        self.call(Method::GET, format!("/tasks/{task}"))
             .query(&WaitQuery { wait_seconds: Some(seconds) })
             .wait(seconds)
             .send()
@@ -70,7 +70,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn task_progress(&self, task: Uuid) -> Result<TaskProgress> {
-        self.call(Method::GET, format_args!("/tasks/{task}/progress")).send().await
+        self.call(Method::GET, format!("/tasks/{task}/progress")).send().await
     }
 
     /// Plans a waiting task and starts it; the plan of one already planned comes again.
@@ -78,7 +78,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when it was cancelled before.
     pub async fn decompose(&self, task: Uuid) -> Result<Decomposed> {
-        self.call(Method::POST, format_args!("/tasks/{task}/decompose")).harmless().send().await
+        self.call(Method::POST, format!("/tasks/{task}/decompose")).harmless().send().await
     }
 
     /// Cancels a task.
@@ -86,7 +86,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when it completed or failed.
     pub async fn cancel(&self, task: Uuid, reason: Option<&str>) -> Result<TaskChanged> {
-        self.call(Method::POST, format_args!("/tasks/{task}/cancel"))
+        self.call(Method::POST, format!("/tasks/{task}/cancel"))
             .json(&CancelTask { reason: reason.map(str::to_owned) })?
             .harmless()
             .send()
@@ -99,7 +99,7 @@ impl Client {
     /// See [`Error`](crate::Error); a 409 when the task is neither failed nor cancelled.
     pub async fn retry(&self, task: Uuid) -> Result<TaskChanged> {
         // A second retry finds the task running and would report a conflict that is none.
-        self.call(Method::POST, format_args!("/tasks/{task}/retry")).send().await
+        self.call(Method::POST, format!("/tasks/{task}/retry")).send().await
     }
 
     /// Cancels 1 to 1000 tasks, each by itself.
@@ -123,7 +123,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when it has not ended.
     pub async fn remove_task(&self, task: Uuid) -> Result<()> {
-        self.call(Method::DELETE, format_args!("/tasks/{task}")).harmless_removal().done().await
+        self.call(Method::DELETE, format!("/tasks/{task}")).harmless_removal().done().await
     }
 
     /// A page of a task's subtasks, in the order of the plan.
@@ -131,7 +131,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn subtasks(&self, task: Uuid, page: &PageQuery) -> Result<SubtaskList> {
-        self.call(Method::GET, format_args!("/tasks/{task}/subtasks")).query(page).send().await
+        self.call(Method::GET, format!("/tasks/{task}/subtasks")).query(page).send().await
     }
 
     /// A task's subtasks that are queued.
@@ -139,7 +139,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn ready_subtasks(&self, task: Uuid, page: &PageQuery) -> Result<ReadySubtasks> {
-        self.call(Method::GET, format_args!("/tasks/{task}/ready-subtasks")).query(page).send().await
+        self.call(Method::GET, format!("/tasks/{task}/ready-subtasks")).query(page).send().await
     }
 
     /// A page of a task's kept log lines, oldest first.
@@ -147,7 +147,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn logs(&self, task: Uuid, page: &SeqQuery) -> Result<LogPage> {
-        self.call(Method::GET, format_args!("/tasks/{task}/logs")).query(page).send().await
+        self.call(Method::GET, format!("/tasks/{task}/logs")).query(page).send().await
     }
 
     /// A page of a task's kept events, oldest first.
@@ -155,6 +155,6 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn events(&self, task: Uuid, page: &SeqQuery) -> Result<EventPage> {
-        self.call(Method::GET, format_args!("/tasks/{task}/events")).query(page).send().await
+        self.call(Method::GET, format!("/tasks/{task}/events")).query(page).send().await
     }
 }

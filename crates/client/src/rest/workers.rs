@@ -23,7 +23,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when it is unregistered.
     pub async fn heartbeat(&self, worker: Uuid, beat: &Heartbeat) -> Result<HeartbeatAck> {
-        self.call(Method::POST, format_args!("/workers/{worker}/heartbeat")).json(beat)?.harmless().send().await
+        self.call(Method::POST, format!("/workers/{worker}/heartbeat")).json(beat)?.harmless().send().await
     }
 
     /// A page of workers, newest registered first.
@@ -39,7 +39,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn worker(&self, worker: Uuid) -> Result<WorkerDetail> {
-        self.call(Method::GET, format_args!("/workers/{worker}")).send().await
+        self.call(Method::GET, format!("/workers/{worker}")).send().await
     }
 
     /// Ends a worker's session; what it runs goes back to the queue.
@@ -47,7 +47,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn unregister(&self, worker: Uuid) -> Result<Unregistered> {
-        self.call(Method::POST, format_args!("/workers/{worker}/unregister")).harmless().send().await
+        self.call(Method::POST, format!("/workers/{worker}/unregister")).harmless().send().await
     }
 
     /// Gives a worker no new work; what runs goes on.
@@ -55,7 +55,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn drain(&self, worker: Uuid) -> Result<WorkerSummary> {
-        self.call(Method::POST, format_args!("/workers/{worker}/drain")).harmless().send().await
+        self.call(Method::POST, format!("/workers/{worker}/drain")).harmless().send().await
     }
 
     /// Gives a worker work again.
@@ -63,7 +63,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn undrain(&self, worker: Uuid) -> Result<WorkerSummary> {
-        self.call(Method::POST, format_args!("/workers/{worker}/undrain")).harmless().send().await
+        self.call(Method::POST, format!("/workers/{worker}/undrain")).harmless().send().await
     }
 
     /// Forgets a worker.
@@ -71,7 +71,7 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when it is not offline.
     pub async fn remove_worker(&self, worker: Uuid) -> Result<()> {
-        self.call(Method::DELETE, format_args!("/workers/{worker}")).harmless_removal().done().await
+        self.call(Method::DELETE, format!("/workers/{worker}")).harmless_removal().done().await
     }
 
     /// Asks for work without a line. An answer that is lost costs its assignments until their leases run out.
@@ -79,6 +79,6 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error); a 409 when the worker is unregistered.
     pub async fn poll(&self, worker: Uuid, poll: &Poll) -> Result<Polled> {
-        self.call(Method::POST, format_args!("/workers/{worker}/poll")).json(poll)?.wait(poll.wait_seconds).send().await
+        self.call(Method::POST, format!("/workers/{worker}/poll")).json(poll)?.wait(poll.wait_seconds).send().await
     }
 }
