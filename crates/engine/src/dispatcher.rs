@@ -4,11 +4,12 @@
 //! ready in one transaction, and the assignments go out over the workers' lines. It is woken by news from
 //! the bus (lanes with work, workers with slots) and, as a safety net, by a slow poll of the store.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use regatta_model::LaneKey;
 use regatta_model::command::Claim;
+use regatta_model::{LaneKey, WorkerKey};
 use regatta_store::StoreError;
 use tokio::sync::oneshot;
 
@@ -97,8 +98,12 @@ impl Engine {
     /// One claim and its assignments.
     async fn claim(&self, round: Round) {
         let lanes: Vec<LaneKey> = round.lanes.iter().map(|offer| offer.lane).collect();
-        let sessions: std::collections::HashMap<_, _> =
-            round.seats.iter().map(|seat| (seat.worker, seat.session)).collect();
+        let seats: HashMap<WorkerKey, (i64, u64)> = round
+            .seats
+            .iter()
+            .zip(&round.updates)
+            .map(|(seat, &updates)| (seat.worker, (seat.session, updates)))
+            .collect();
         let claim = Claim {
             seats: round.seats,
             lanes: round.lanes,
@@ -122,14 +127,15 @@ impl Engine {
         let mut fleet = self.inner.fleet.lock();
         let mut undelivered = Vec::new();
         for assignment in assignments {
-            let session =
-                fleet.row(assignment.worker).and_then(|row| sessions.get(&row.key)).copied().unwrap_or_default();
-            if let Handed::NotHere(assignment) = fleet.hand(assignment, session, claimed_at) {
+            let seat = fleet.row(assignment.worker).and_then(|row| seats.get(&row.key));
+            let (session, updates) = seat.copied().unwrap_or_default();
+            if let Handed::NotHere(assignment) = fleet.hand(assignment, session, updates, claimed_at) {
                 undelivered.push(assignment);
             }
         }
-        if given >= round.wanted {
-            // It ended for want of slots, not of work.
+        // It ended for want of slots, not of work; or slots were offered that were taken by then.
+        let short_of_slots = given >= round.wanted || seats.iter().any(|(&key, &(_, seen))| fleet.updates(key) != seen);
+        if short_of_slots {
             fleet.wake_round(&lanes);
         }
         drop(fleet);

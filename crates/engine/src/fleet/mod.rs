@@ -38,6 +38,8 @@ struct LaneState {
 #[derive(Debug)]
 struct Member {
     row: WorkerRow,
+    /// How often the row was replaced by news.
+    updates: u64,
     class: usize,
     /// Its place in the class's free set, while it is there.
     rank: Option<u16>,
@@ -74,6 +76,8 @@ pub(crate) struct Round {
     pub lanes: Vec<LaneOffer>,
     /// The most subtasks that the seats can take.
     pub wanted: u32,
+    /// For each seat, how often its worker's row had been replaced when this was made.
+    pub updates: Vec<u64>,
 }
 
 /// What became of handing an assignment over.
@@ -150,11 +154,12 @@ impl Fleet {
                     self.classes[class].members.insert(key, ());
                 }
                 member.row = row;
+                member.updates += 1;
             }
             None => {
                 self.by_id.insert(row.id, key);
                 self.classes[class].members.insert(key, ());
-                self.members.insert(key, Member { row, class, rank: None, line: None, poll: None });
+                self.members.insert(key, Member { row, updates: 0, class, rank: None, line: None, poll: None });
             }
         }
         self.place(key);
@@ -293,7 +298,16 @@ impl Fleet {
             lanes.push(LaneOffer { lane: lane_key, takers });
         }
         let wanted = seats.iter().map(|seat| seat.free).sum::<u32>().min(limit);
-        (wanted > 0 && !lanes.is_empty()).then_some(Round { seats, lanes, wanted })
+        if wanted == 0 || lanes.is_empty() {
+            return None;
+        }
+        let updates = seats.iter().map(|seat| self.updates(seat.worker)).collect();
+        Some(Round { seats, lanes, wanted, updates })
+    }
+
+    /// How often a worker's row was replaced by news.
+    pub fn updates(&self, key: WorkerKey) -> u64 {
+        self.members.get(&key).map_or(0, |member| member.updates)
     }
 
     /// Marks the lanes of a round as having work still: it ended for want of seats, or failed.
@@ -303,15 +317,20 @@ impl Fleet {
         }
     }
 
-    /// Hands an assignment of a claim made at `claimed_at` to its worker.
-    pub fn hand(&mut self, assignment: Assignment, session: i64, claimed_at: Timestamp) -> Handed {
+    /// Hands an assignment of a claim made at `claimed_at` to its worker, whose row had been replaced `updates`
+    /// times when it was offered.
+    pub fn hand(&mut self, assignment: Assignment, session: i64, updates: u64, claimed_at: Timestamp) -> Handed {
         let Some(&key) = self.by_id.get(&assignment.worker) else {
             return Handed::NotHere(Box::new(assignment));
         };
         let Some(member) = self.members.get_mut(&key) else {
             return Handed::NotHere(Box::new(assignment));
         };
-        member.row.used += 1;
+        // News may have come between: then the row may count this one already, and counting it twice would keep
+        // a slot empty until the next news. Counting it not at all only offers a slot that the store refuses.
+        if member.updates == updates {
+            member.row.used += 1;
+        }
         let fits = |p: &Presence| p.session == session && p.since <= claimed_at;
         let handed = if let Some(poll) = member.poll.as_mut().filter(|p| p.slots > 0 && fits(p)) {
             poll.slots -= 1;
@@ -355,4 +374,117 @@ fn best_slots(
     slots.sort_by(|a, b| b.1.total_cmp(&a.1));
     slots.truncate(limit as usize);
     slots
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_model::routing::Resources;
+    use regatta_model::worker::Profile;
+    use regatta_model::{Lease, Span, TaskId, WorkerStatus};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const LANE: LaneKey = LaneKey(1);
+
+    fn worker(key: i64, slots: u32, tools: &[&str]) -> WorkerRow {
+        let offer = Offer { tools: tools.iter().map(|&tool| tool.into()).collect(), ..Offer::default() };
+        WorkerRow {
+            key: WorkerKey(key),
+            id: WorkerId(Uuid::from_u128(key as u128)),
+            profile: Arc::new(Profile {
+                machine_id: key.to_string().into(),
+                machine_name: key.to_string().into(),
+                offer,
+                slots,
+            }),
+            session: 1,
+            used: 0,
+            said: WorkerStatus::Online,
+            draining: false,
+            unregistered: false,
+            uses_leases: true,
+            resources: Resources::default(),
+            current_task: None,
+            last_heartbeat: Timestamp(0),
+            registered_at: Timestamp(0),
+        }
+    }
+
+    fn fleet(rows: &[WorkerRow]) -> (Fleet, Vec<Receiver>) {
+        let mut fleet = Fleet::new(Weights::default());
+        let lane =
+            Lane { tool: None, prefer: vec!["claude_code".into()], sensitive: false, requires: Default::default() };
+        fleet.add_lane(LANE, lane);
+        let mut receivers = Vec::new();
+        for (number, row) in rows.iter().enumerate() {
+            fleet.update(row.clone());
+            let (presence, receiver) = Presence::new(number as u64, 1, Timestamp(0), u32::MAX, 16);
+            fleet.open_line(row.key, presence);
+            receivers.push(receiver);
+        }
+        (fleet, receivers)
+    }
+
+    fn assignment(worker: &WorkerRow) -> Assignment {
+        let subtask = TaskId::from_random(Uuid::from_u128(1 << 64)).subtask(0);
+        Assignment {
+            worker: worker.id,
+            lease: Lease { subtask, epoch: 1 },
+            name: "a".into(),
+            description: "a".into(),
+            tool: "claude_code".into(),
+            input: None,
+            context: "{}".into(),
+            complexity: 1,
+            priority: 0,
+            attempt: 1,
+            lease_length: Span::seconds(90),
+            timeout_seconds: 60,
+        }
+    }
+
+    #[test]
+    fn a_slot_is_counted_once_whether_news_or_answer_comes_first() {
+        for news_first in [true, false] {
+            let row = worker(1, 2, &["claude_code"]);
+            let (mut fleet, mut receivers) = fleet(std::slice::from_ref(&row));
+            let round = fleet.round(256).unwrap();
+            assert_eq!(round.wanted, 2);
+            let news = WorkerRow { used: 1, ..row.clone() };
+            if news_first {
+                fleet.update(news.clone());
+            }
+            fleet.hand(assignment(&row), 1, round.updates[0], Timestamp(1));
+            if !news_first {
+                fleet.update(news);
+            }
+            assert!(receivers[0].messages.try_recv().is_ok());
+            fleet.wake(LANE);
+            assert_eq!(fleet.round(256).unwrap().wanted, 1, "news first: {news_first}");
+        }
+    }
+
+    #[test]
+    fn the_wish_for_a_tool_weighs_more_than_free_slots_and_equals_take_turns() {
+        let rows = [worker(1, 2, &["gemini_cli"]), worker(2, 2, &["claude_code"]), worker(3, 2, &["claude_code"])];
+        let (mut fleet, _receivers) = fleet(&rows);
+        let round = fleet.round(256).unwrap();
+        let takers = &round.lanes[0].takers;
+        let workers: Vec<i64> = takers.iter().map(|&(seat, _)| round.seats[seat as usize].worker.0).collect();
+        assert_eq!(workers.len(), 6);
+        assert_eq!(workers[4..], [1, 1]);
+        assert_ne!(workers[0], workers[1], "one slot of each before the second of either");
+        assert_eq!(&*takers[5].1, "gemini_cli");
+        assert!(fleet.round(256).is_none(), "what was offered counts as empty until it is woken");
+    }
+
+    #[test]
+    fn whoever_drains_is_away_or_full_is_not_offered() {
+        let drains = WorkerRow { draining: true, ..worker(1, 2, &["claude_code"]) };
+        let full = WorkerRow { used: 2, ..worker(2, 2, &["claude_code"]) };
+        let away = WorkerRow { said: WorkerStatus::Offline, ..worker(3, 2, &["claude_code"]) };
+        let (mut fleet, _receivers) = fleet(&[drains, full, away]);
+        assert!(fleet.round(256).is_none());
+    }
 }
