@@ -70,7 +70,7 @@ pub struct PlanTask {
 pub enum Planned {
     /// It is written down.
     Done,
-    /// It had a plan already; nothing was changed.
+    /// It had a plan already, or a chunk before this one is missing; nothing was changed.
     Already,
     /// It was cancelled before; nothing was changed.
     Cancelled,

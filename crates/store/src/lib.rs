@@ -5,6 +5,7 @@
 //! Not here: HTTP, policy, clocks (the caller says what time it is).
 
 mod attempt;
+pub mod memory;
 pub mod query;
 pub mod sqlite;
 mod traits;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Ledger, Remembered, Rows, SubtaskText};
 use crate::command::{AddSteps, IDEMPOTENCY_KEPT, PlanTask, Planned, Submit, Submitted};
 use crate::id::TaskKey;
-use crate::plan::NewSteps;
+use crate::plan::{NewSteps, PlannedStep};
 use crate::rank;
 use crate::subtask::{State, SubtaskHead, SubtaskRow};
 use crate::task::NewPlan;
@@ -53,12 +53,19 @@ impl<R: Rows> Ledger<'_, R> {
         };
         match self.rows.task(key)?.status {
             TaskStatus::Initializing => {
-                // A chunk may come twice: from whoever began the plan, and from whoever found it unfinished.
-                let written = self.rows.subtask(key.subtask(command.steps.first))?.is_some();
-                if !written {
-                    self.write_steps(key, &command.steps)?;
+                let NewSteps { first, steps } = &command.steps;
+                if *first > 0 && self.rows.subtask(key.subtask(first - 1))?.is_none() {
+                    return Ok(Planned::Already);
                 }
-                if command.last {
+                // A chunk may come twice, from whoever began the plan and from whoever found it unfinished: what is
+                // there stays.
+                let mut next = *first;
+                let end = first.saturating_add(steps.len() as u16);
+                while next < end && self.rows.subtask(key.subtask(next))?.is_some() {
+                    next += 1;
+                }
+                self.write_steps(key, next, &steps[usize::from(next - first)..])?;
+                if command.last && u32::from(end) >= self.rows.task(key)?.total {
                     self.begin(key)?;
                 }
                 Ok(Planned::Done)
@@ -77,13 +84,13 @@ impl<R: Rows> Ledger<'_, R> {
         task.started_at = Some(now);
         task.status = TaskStatus::Initializing;
         self.effects.task_changed(key);
-        self.write_steps(key, &plan.steps)?;
+        self.write_steps(key, plan.steps.first, &plan.steps.steps)?;
         if plan.steps.steps.len() >= plan.total as usize { self.begin(key) } else { Ok(()) }
     }
 
-    fn write_steps(&mut self, task: TaskKey, chunk: &NewSteps) -> Result<(), R::Error> {
+    fn write_steps(&mut self, task: TaskKey, first: u16, steps: &[PlannedStep]) -> Result<(), R::Error> {
         let id = self.rows.task(task)?.head.id;
-        for (position, step) in (chunk.first..).zip(&chunk.steps) {
+        for (position, step) in (first..).zip(steps) {
             let lane = self.rows.lane(&step.lane)?;
             let head = Arc::new(SubtaskHead {
                 key: task.subtask(position),

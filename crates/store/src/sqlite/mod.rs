@@ -12,6 +12,7 @@ mod migrate;
 mod open;
 mod queue;
 mod read;
+mod records;
 mod rows;
 mod sql;
 mod writer;

@@ -87,6 +87,7 @@ statements! {
     TASK_KEY = "task_key",
     TASKS_TO_START = "tasks_to_start",
     UNFINISHED = "unfinished",
+    UPDATE_EVENTS = "update_events",
     UPDATE_SUBTASK = "update_subtask",
     UPDATE_SUBTASK_OUTPUT = "update_subtask_output",
     UPDATE_TASK_COUNTS = "update_task_counts",

@@ -1,5 +1,8 @@
 //! The store's integration tests, one binary: the suite that every store passes, and what only one of them can show.
 
 mod conformance;
+mod invariants;
+mod properties;
+mod sequences;
 #[allow(dead_code)] // the rest of the suite uses it
 mod support;

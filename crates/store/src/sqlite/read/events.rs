@@ -3,26 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regatta_model::event::{Event, LogRecord, SubtaskRecord, TaskRecord, What};
+use regatta_model::event::{Event, LogRecord, What};
 use regatta_model::subtask::SubtaskHead;
 use regatta_model::task::TaskHead;
 use regatta_model::{LogLevel, SubtaskKey, TaskId, Timestamp, WorkerId};
 use rusqlite::{Row, params};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Reader, Result, json_keys};
 use crate::query::{EventPage, LogPage, LogQuery};
 use crate::sqlite::error::DbError;
+use crate::sqlite::records::{self, Record};
 use crate::sqlite::{codec, sql};
-
-/// A record of an event row, as it is written in `rows::happened`.
-#[derive(serde::Deserialize)]
-struct Kept<'a>(u64, Timestamp, Option<u16>, #[serde(borrow)] &'a RawValue);
-
-fn unreadable(error: serde_json::Error) -> DbError {
-    DbError::Corrupt(format!("events that cannot be read ({error})"))
-}
 
 type Line = (u64, Timestamp, LogRecord);
 
@@ -61,8 +53,7 @@ impl Reader<'_> {
             let lines = self.all(sql::READ_LOGS, params![first, last, limit], |row| line(row, id))?;
             let mut kept = Vec::new();
             for group in &groups {
-                let records: Vec<Kept<'_>> = serde_json::from_str(group).map_err(unreadable)?;
-                kept.extend(records.into_iter().filter(|record| record.0 > after));
+                kept.extend(records::read(group)?.into_iter().filter(|record| record.0 > after));
             }
             kept.truncate(limit as usize);
             let mut positions: Vec<u16> = kept.iter().filter_map(|record| record.2).collect();
@@ -75,14 +66,18 @@ impl Reader<'_> {
                 .map(|head| (head.key, Arc::new(head)))
                 .collect();
             let mut events = Vec::with_capacity(kept.len() + lines.len());
-            for Kept(seq, at, position, record) in kept {
+            for Record(seq, at, position, record, kept) in kept {
                 let what = match position {
-                    None => What::Task(serde_json::from_str::<TaskRecord>(record.get()).map_err(unreadable)?),
+                    None => What::Task(records::changed(record)?),
                     Some(position) => {
-                        let record = serde_json::from_str::<SubtaskRecord>(record.get()).map_err(unreadable)?;
                         let key = task.key.subtask(position);
-                        let head = heads.get(&key).cloned().unwrap_or_else(|| Arc::new(unknown_head(&task, key)));
-                        What::Subtask(head, record)
+                        let head = match kept {
+                            Some(kept) => Arc::new(kept.into_head(key, id)),
+                            None => heads.get(&key).cloned().ok_or_else(|| {
+                                DbError::Corrupt(format!("an event of subtask {}, which is not there", key.0))
+                            })?,
+                        };
+                        What::Subtask(head, records::changed(record)?)
                     }
                 };
                 events.push(Event { task: task.clone(), seq, at, what });
@@ -121,22 +116,5 @@ impl Reader<'_> {
             }
             Ok(Some(LogPage { lines, last_seq, more }))
         })
-    }
-}
-
-/// Stands in for a subtask of a plan that was never whole and was thrown away.
-fn unknown_head(task: &TaskHead, key: SubtaskKey) -> SubtaskHead {
-    SubtaskHead {
-        key,
-        id: task.id.subtask(key.position()),
-        name: "".into(),
-        dependencies: Box::default(),
-        dependents: Box::default(),
-        complexity: 1,
-        priority: 0,
-        timeout_seconds: 0,
-        max_attempts: 0,
-        lane: regatta_model::LaneKey(0),
-        head_start: regatta_model::Span(0),
     }
 }

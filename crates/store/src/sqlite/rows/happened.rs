@@ -1,38 +1,14 @@
-//! What happened: events as one JSON array for each task and group, log lines as rows of their own.
-//!
-//! A record of the array is `[seq, at, null, {task}]` or `[seq, at, position, {subtask}]`. Names and
-//! dependencies are not repeated in it: they are read with the subtask's row.
+//! What happened: events of a task in one row for each group, log lines in rows of their own.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use regatta_model::TaskKey;
 use regatta_model::event::{Event, What};
 use rusqlite::params;
-use serde::Serialize;
 
 use super::{Result, SqliteRows};
-use crate::sqlite::error::DbError;
+use crate::sqlite::records::{self, KeptHead};
 use crate::sqlite::{codec, sql};
-
-fn unwritable(error: serde_json::Error) -> DbError {
-    DbError::Limit(format!("an event cannot be kept: {error}"))
-}
-
-fn push_record(out: &mut String, event: &Event, position: Option<u16>, record: &impl Serialize) -> Result<()> {
-    out.push(if out.is_empty() { '[' } else { ',' });
-    // Writing to a String cannot fail.
-    let _ = write!(out, "[{},{},", event.seq, event.at.0);
-    match position {
-        Some(position) => {
-            let _ = write!(out, "{position},");
-        }
-        None => out.push_str("null,"),
-    }
-    out.push_str(&serde_json::to_string(record).map_err(unwritable)?);
-    out.push(']');
-    Ok(())
-}
 
 impl SqliteRows {
     /// Writes the events of a group down.
@@ -44,14 +20,18 @@ impl SqliteRows {
                 by_task.entry(event.task.key).or_default().push(event);
             }
         }
+        let mut array = std::mem::take(&mut self.buffer);
         for (task, events) in by_task {
-            self.buffer.clear();
+            array.clear();
+            let thrown_away = self.discarded_plans.contains(&task);
             let mut last = 0;
             for event in events {
+                let stamp = records::stamp(event);
                 match &event.what {
-                    What::Task(record) => push_record(&mut self.buffer, event, None, record)?,
+                    What::Task(record) => records::push(&mut array, stamp, None, record, None)?,
                     What::Subtask(head, record) => {
-                        push_record(&mut self.buffer, event, Some(head.key.position()), record)?;
+                        let kept = thrown_away.then(|| KeptHead::of(head));
+                        records::push(&mut array, stamp, Some(head.key.position()), record, kept.as_ref())?;
                     }
                     What::Log(line) => {
                         self.conn.prepare_cached(sql::INSERT_LOG)?.execute(params![
@@ -70,10 +50,39 @@ impl SqliteRows {
                 last = event.seq;
             }
             if last > 0 {
-                self.buffer.push(']');
+                records::finish(&mut array);
                 let key = codec::event_key(task, last)?;
-                self.conn.prepare_cached(sql::INSERT_EVENTS)?.execute(params![key, self.buffer])?;
+                self.conn.prepare_cached(sql::INSERT_EVENTS)?.execute(params![key, array])?;
             }
+        }
+        self.buffer = array;
+        Ok(())
+    }
+
+    /// Writes into the events of a task what never changes of their subtasks, before these are thrown away.
+    pub(super) fn keep_heads_in_events(&mut self, task: TaskKey) -> Result<()> {
+        self.discarded_plans.insert(task);
+        let (first, last) = codec::event_range(task);
+        let groups: Vec<(i64, String)> = {
+            let mut statement = self.conn.prepare_cached(sql::READ_EVENTS)?;
+            let rows = statement.query_map(params![first, last, -1], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for (key, group) in groups {
+            let mut array = String::new();
+            for record in records::read(&group)? {
+                let position = record.2;
+                let kept = match (record.4, position) {
+                    (Some(kept), _) => Some(kept),
+                    (None, Some(position)) => {
+                        self.subtask_row(task.subtask(position))?.map(|row| KeptHead::of(&row.head))
+                    }
+                    (None, None) => None,
+                };
+                records::push(&mut array, (record.0, record.1), position, record.3, kept.as_ref())?;
+            }
+            records::finish(&mut array);
+            self.conn.prepare_cached(sql::UPDATE_EVENTS)?.execute(params![key, array])?;
         }
         Ok(())
     }

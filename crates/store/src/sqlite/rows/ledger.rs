@@ -31,6 +31,7 @@ impl Rows for SqliteRows {
         self.forget_task(key)
     }
     fn delete_subtasks(&mut self, key: TaskKey) -> Result<()> {
+        self.keep_heads_in_events(key)?;
         self.forget_subtasks(key)
     }
     fn drop_deferred_steps(&mut self, key: TaskKey) -> Result<()> {

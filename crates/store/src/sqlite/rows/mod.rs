@@ -46,6 +46,8 @@ pub(super) struct SqliteRows {
     task_keys: HashMap<TaskId, TaskKey>,
     changed_tasks: Vec<TaskKey>,
     deleted_tasks: HashSet<TaskKey>,
+    /// Tasks whose plan was thrown away in this transaction.
+    discarded_plans: HashSet<TaskKey>,
     subtasks: Cache<SubtaskKey, SubtaskEntry>,
     changed_subtasks: Vec<SubtaskKey>,
     workers: HashMap<WorkerKey, WorkerEntry>,
@@ -86,6 +88,7 @@ impl SqliteRows {
             task_keys: HashMap::new(),
             changed_tasks: Vec::new(),
             deleted_tasks: HashSet::new(),
+            discarded_plans: HashSet::new(),
             subtasks: Cache::new(SUBTASKS_KEPT),
             changed_subtasks: Vec::new(),
             workers: HashMap::new(),
@@ -111,6 +114,7 @@ impl SqliteRows {
         self.task_keys.clear();
         self.changed_tasks.clear();
         self.deleted_tasks.clear();
+        self.discarded_plans.clear();
         self.subtasks.clear();
         self.changed_subtasks.clear();
         self.workers.clear();
@@ -144,6 +148,7 @@ impl SqliteRows {
     /// After a COMMIT: lets go of what was not used for long.
     pub(super) fn committed(&mut self) {
         self.deleted_tasks.clear();
+        self.discarded_plans.clear();
         self.tasks.age();
         self.subtasks.age();
         if self.task_keys.len() > 4 * TASKS_KEPT {

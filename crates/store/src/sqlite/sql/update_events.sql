@@ -1,0 +1,1 @@
+UPDATE events SET records = ?2 WHERE key = ?1
