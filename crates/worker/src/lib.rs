@@ -1,5 +1,6 @@
 //! The worker agent: registers with a server, takes subtasks over its line, runs them with its tools, and loses nothing when killed.
 //!
+//! - [`runtime`] is the running worker: `Options` -> [`build`] -> [`Service`] and [`Handle`]
 //! - [`options`] are what it can be told
 //! - [`tools`] are what can be run
 //! - [`supervisor`] starts processes, and ends them when the worker dies
@@ -11,5 +12,10 @@ pub mod clock;
 pub mod identity;
 pub mod journal;
 pub mod options;
+pub mod runtime;
 pub mod supervisor;
 pub mod tools;
+
+pub use options::Options;
+pub use runtime::{Handle, Service, build, until_signalled};
+pub use supervisor::supervise_main;

@@ -190,6 +190,11 @@ impl ToolSet {
         self.names.iter().filter(simulated).cloned().collect()
     }
 
+    /// Whether what the tool of this name makes is only pretended.
+    pub fn is_simulated(&self, name: &str) -> bool {
+        self.tools.get(name).is_some_and(|tool| tool.is_simulated())
+    }
+
     /// Whether a tool of this name is offered.
     pub fn offers(&self, name: &str) -> bool {
         self.tools.contains_key(name)
