@@ -29,6 +29,8 @@ use crate::tools::{Stop, StopReason, Stopper};
 const STOOD_STILL_MS: u64 = 3_000;
 /// A result that was sent and not answered for this long is sent again.
 const RESEND: Duration = Duration::from_secs(10);
+/// How many such results are sent again at a time.
+const OVERDUE_AT_ONCE: usize = 64;
 
 /// See the module.
 pub(super) struct Agent {
@@ -402,6 +404,10 @@ impl Agent {
         let mut state = self.state.lock();
         let mut overdue = Vec::new();
         for ended in state.ended.values_mut().filter(|ended| ended.kept) {
+            // The rest at the next look: a server that comes back is not to be overrun.
+            if overdue.len() == OVERDUE_AT_ONCE {
+                break;
+            }
             match &mut ended.sent {
                 Some((at, times)) if now - *at >= RESEND => {
                     *at = now;

@@ -127,6 +127,8 @@ struct Keeper {
     out: Vec<u8>,
     waiter: mpsc::Sender<()>,
     waiter_waits: bool,
+    /// Whether processes of nobody were there at the last look.
+    strays: bool,
 }
 
 impl Keeper {
@@ -148,6 +150,9 @@ impl Keeper {
     }
 
     fn next_due(&self) -> Option<Duration> {
+        if self.strays {
+            return Some(LOOK_AGAIN);
+        }
         let now = Instant::now();
         let now_ms = clock::boot_ms();
         self.tools
@@ -311,8 +316,10 @@ impl Keeper {
             }
         }
         // Nobody's: a process that cleared its environment, and whose tool is over.
+        self.strays = false;
         if self.tools.is_empty() {
             let mut strays = self.adopted();
+            self.strays = !strays.is_empty();
             strays.append(&mut proc_descendants_unless_empty(&strays));
             for pid in strays {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
