@@ -56,7 +56,8 @@ fn supervise() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let (wake, waker) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
-    let mut keeper = Keeper { tools: BTreeMap::new(), out: Vec::new(), waiter: waiter(waker)?, waiter_waits: false };
+    let mut keeper =
+        Keeper { tools: BTreeMap::new(), out: Vec::new(), waiter: waiter(waker)?, waiter_waits: false, strays: false };
     let mut receiver = Receiver::default();
     loop {
         keeper.wait(&stdin, &wake)?;
