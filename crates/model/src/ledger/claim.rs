@@ -31,31 +31,47 @@ impl<R: Rows> Ledger<'_, R> {
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let lanes: Vec<LaneKey> = command.lanes.iter().map(|offer| offer.lane).collect();
+        let mut lanes: Vec<LaneKey> = command.lanes.iter().map(|offer| offer.lane).collect();
         let mut offers: HashMap<LaneKey, (usize, &[Taker])> =
             command.lanes.iter().map(|offer| (offer.lane, (0, offer.takers.as_slice()))).collect();
         let mut assignments = Vec::new();
-        for key in self.rows.ready(&lanes, wanted + LOOK_PAST)? {
-            if assignments.len() as u32 >= wanted {
+        loop {
+            let page = wanted - assignments.len() as u32 + LOOK_PAST;
+            let ready = self.rows.ready(&lanes, page)?;
+            let may_hide_more = ready.len() as u32 >= page;
+            for key in ready {
+                if assignments.len() as u32 >= wanted {
+                    break;
+                }
+                let Some(row) = self.rows.subtask(key)? else { continue };
+                let avoid = row.avoid.filter(|&(_, until)| self.now < until).map(|(worker, _)| worker);
+                let Some((next, takers)) = offers.get_mut(&row.head.lane) else { continue };
+                skip_full(next, takers, &free);
+                let taker = takers[*next..].iter().position(|(seat, _)| {
+                    let seat = *seat as usize;
+                    free.get(seat).is_some_and(|&left| left > 0) && avoid != Some(command.seats[seat].worker)
+                });
+                let Some(past) = taker else { continue };
+                let (seat, tool) = &takers[*next + past];
+                // An entry further back is not used up, which the worker's free slots bound all the same.
+                *next += usize::from(past == 0);
+                let seat = *seat as usize;
+                free[seat] -= 1;
+                assignments.push(self.lease(key, command, seat, tool.clone())?);
+            }
+            // A page may be full of lanes whose takers ran out on it. Behind them others may wait, and a worker
+            // must not idle because another has a backlog.
+            let before = lanes.len();
+            lanes.retain(|lane| {
+                offers.get_mut(lane).is_some_and(|(next, takers)| {
+                    skip_full(next, takers, &free);
+                    *next < takers.len()
+                })
+            });
+            let done = assignments.len() as u32 >= wanted;
+            if done || !may_hide_more || lanes.is_empty() || lanes.len() == before {
                 break;
             }
-            let Some(row) = self.rows.subtask(key)? else { continue };
-            let avoid = row.avoid.filter(|&(_, until)| self.now < until).map(|(worker, _)| worker);
-            let Some((next, takers)) = offers.get_mut(&row.head.lane) else { continue };
-            while takers.get(*next).is_some_and(|(seat, _)| free.get(*seat as usize).is_none_or(|&left| left == 0)) {
-                *next += 1;
-            }
-            let taker = takers[*next..].iter().position(|(seat, _)| {
-                let seat = *seat as usize;
-                free.get(seat).is_some_and(|&left| left > 0) && avoid != Some(command.seats[seat].worker)
-            });
-            let Some(past) = taker else { continue };
-            let (seat, tool) = &takers[*next + past];
-            // An entry further back is not used up, which the worker's free slots bound all the same.
-            *next += usize::from(past == 0);
-            let seat = *seat as usize;
-            free[seat] -= 1;
-            assignments.push(self.lease(key, command, seat, tool.clone())?);
         }
         Ok(assignments)
     }
@@ -78,7 +94,7 @@ impl<R: Rows> Ledger<'_, R> {
         row.started_at = Some(now);
         row.due_at = [row.lease_expires_at, row.deadline()].into_iter().flatten().min();
         row.missed = 0;
-        row.avoid = None;
+        row.avoid = row.avoid.filter(|&(_, until)| now < until);
         row.progress = 0;
         row.exit_code = None;
         let (head, lease, attempt) = (row.head.clone(), row.lease(), row.attempt);
@@ -102,5 +118,12 @@ impl<R: Rows> Ledger<'_, R> {
             lease_length,
             timeout_seconds: head.timeout_seconds,
         })
+    }
+}
+
+/// Moves `next` on to the first taker that still has a free slot.
+fn skip_full(next: &mut usize, takers: &[Taker], free: &[u32]) {
+    while takers.get(*next).is_some_and(|(seat, _)| free.get(*seat as usize).is_none_or(|&left| left == 0)) {
+        *next += 1;
     }
 }

@@ -100,15 +100,31 @@ impl<R: Rows> Ledger<'_, R> {
         let Some(key) = self.find_subtask(command.subtask)? else {
             return Ok(false);
         };
-        if self.check_lease(key, command.lease, Some(command.worker))?.is_err() {
+        // A rejection need not carry the lease, whatever else its worker shows leases for.
+        let theirs = match command.lease {
+            Some(_) => self.check_lease(key, command.lease, Some(command.worker))?.is_ok(),
+            None => self.rows.subtask(key)?.is_some_and(|row| {
+                row.state == State::Leased && row.holder.as_ref().is_some_and(|holder| holder.id == command.worker)
+            }),
+        };
+        if !theirs {
             return Ok(false);
         }
         let drained = command.reason.starts_with("drain");
         let outcome = if drained { AttemptOutcome::Drained } else { AttemptOutcome::Rejected };
-        let until = self.now + retry::REJECT_PAUSE;
+        let now = self.now;
         let row = self.rows.subtask_mut(key)?;
-        row.avoid = row.holder.as_ref().map(|holder| (holder.worker, until));
+        let worker = row.holder.as_ref().map(|holder| holder.worker);
+        let before = row.avoid.filter(|&(other, until)| Some(other) != worker && now < until);
+        row.avoid = worker.map(|worker| (worker, now + retry::REJECT_PAUSE));
         self.give_back(key, outcome, &command.reason, false)?;
+        if let Some((_, until)) = before {
+            // Only one worker is remembered. With a second one it waits until the first may have it again, else
+            // two that will not take it would hand it to and fro as fast as they can.
+            let row = self.rows.subtask_mut(key)?;
+            row.state = State::Backoff;
+            row.due_at = Some(until);
+        }
         Ok(true)
     }
 

@@ -10,7 +10,12 @@ impl<R: Rows> Ledger<'_, R> {
             return Ok(Logged::Unknown);
         };
         let stale = command.lease.is_some() && self.check_lease(key, command.lease, None)?.is_err();
-        let holder = self.rows.subtask(key)?.and_then(|row| row.holder.as_ref().map(|holder| holder.id));
+        // Who writes under an earlier lease is not the one that holds or held the last.
+        let holder = self
+            .rows
+            .subtask(key)?
+            .filter(|row| command.lease.is_none_or(|lease| lease == row.lease()))
+            .and_then(|row| row.holder.as_ref().map(|holder| holder.id));
         let record = LogRecord {
             subtask: command.subtask,
             level: command.level,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::report::{CONTEXT_TOO_LARGE, MAX_CONTEXT_BYTES};
 use super::{Ledger, Rows};
 use crate::command::{CancelTask, Changed, DeleteTask, Removed, RetryTask};
 use crate::subtask::State;
@@ -54,7 +55,7 @@ impl<R: Rows> Ledger<'_, R> {
         task.completed_at = None;
         task.error = None;
         self.effects.task_changed(key);
-        for subtask in again {
+        for &subtask in &again {
             let row = self.rows.subtask_mut(subtask)?;
             row.state = State::Waiting;
             row.failures = 0;
@@ -64,18 +65,31 @@ impl<R: Rows> Ledger<'_, R> {
             row.queued_at = None;
             row.completed_at = None;
             row.error = None;
-            if row.deps_left == 0 {
-                self.make_ready(subtask)?;
-            } else {
-                self.tell_subtask(subtask)?;
+        }
+        // Only now that all wait: what fails again at once cancels others of them.
+        for subtask in again {
+            let row = self.rows.subtask_mut(subtask)?;
+            match row.state {
+                State::Waiting if row.deps_left > 0 => self.tell_subtask(subtask)?,
+                State::Waiting if row.context_bytes > MAX_CONTEXT_BYTES => {
+                    self.fail(subtask, CONTEXT_TOO_LARGE.into())?;
+                }
+                State::Waiting => self.make_ready(subtask)?,
+                _ => {}
             }
         }
-        Ok(Changed::To(TaskStatus::InProgress))
+        Ok(Changed::To(self.rows.task(key)?.status))
     }
 
+    /// Back to before there was a plan. A task whose plan was being written starts again by itself; one that
+    /// waited for a request or a time waits again.
     fn plan_anew(&mut self, key: crate::id::TaskKey) -> Result<Changed, R::Error> {
         self.rows.delete_subtasks(key)?;
+        let now = self.now;
         let task = self.rows.task_mut(key)?;
+        if task.total > 0 {
+            task.start_at = Some(now);
+        }
         task.status = TaskStatus::Pending;
         task.total = 0;
         task.cancelled = 0;
