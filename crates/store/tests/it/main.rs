@@ -4,5 +4,5 @@ mod conformance;
 mod invariants;
 mod properties;
 mod sequences;
-#[allow(dead_code)] // the rest of the suite uses it
+
 mod support;

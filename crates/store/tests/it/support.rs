@@ -12,8 +12,9 @@ use regatta_model::routing::{Labels, Lane, Offer};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::worker::{Profile, Registration};
 use regatta_model::*;
+use regatta_store::memory::MemoryStore;
 use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
-use regatta_store::{Committed, Sink, Store, StoreExt};
+use regatta_store::{Committed, Sink, Start as From, Store, StoreExt, TaskQuery, WorkerQuery};
 use uuid::Uuid;
 
 /// Keeps all that it is told, in order.
@@ -60,6 +61,13 @@ pub fn fresh_uuid() -> Uuid {
 
 fn options(folder: &tempfile::TempDir) -> Options {
     Options { synchronous: Synchronous::Off, ..Options::new(folder.path().join("deep/er/test.db")) }
+}
+
+/// A fresh store in memory.
+pub fn memory() -> Fixture {
+    let sink = Arc::new(Recorder::default());
+    let store = Arc::new(MemoryStore::new(sink.clone()));
+    Fixture { store, sink, now: AtomicI64::new(BEGIN.0), folder: None }
 }
 
 /// A fresh SQLite store.
@@ -267,4 +275,14 @@ pub fn new_task(steps: &[(&str, &[&str])]) -> NewTask {
 /// A step without dependencies in a lane of its own.
 pub fn step_in(lane: Lane, name: &str) -> PlannedStep {
     PlannedStep { lane, ..planned(&[(name, &[])]).steps.remove(0) }
+}
+
+/// All tasks, from the newest on.
+pub fn all_tasks() -> TaskQuery {
+    TaskQuery { status: None, task_type: None, search: None, start: From::Offset(0), limit: 100 }
+}
+
+/// All workers, from the newest on.
+pub fn all_workers() -> WorkerQuery {
+    WorkerQuery { status: None, tool: None, label: None, start: From::Offset(0), limit: 100 }
 }
