@@ -224,7 +224,8 @@ pub struct CurrentSubtask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_tool: Option<String>,
     /// Which claim of the subtask this is, from 1.
-    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// When this attempt was leased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

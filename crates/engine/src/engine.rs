@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use regatta_bus::Bus;
 use regatta_model::command::Operation;
+use regatta_model::routing::Lane;
 use regatta_model::subtask::{State, SubtaskRow};
 use regatta_model::task::TaskRow;
-use regatta_model::{Span, TaskStatus, Timestamp};
+use regatta_model::{LaneKey, Span, TaskStatus, Timestamp};
 use regatta_store::{Store, StoreExt};
 use tokio::sync::Notify;
 
@@ -92,6 +93,11 @@ impl Engine {
     /// Does a command and books its time.
     pub(crate) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer> {
         Ok(timing::book(self.inner.store.run(self.now(), operation).await?))
+    }
+
+    /// What a lane asks of workers; `None` for one that is not known here yet.
+    pub fn lane(&self, key: LaneKey) -> Option<Arc<Lane>> {
+        self.inner.fleet.lock().lane(key)
     }
 
     /// Why a subtask that is queued does not run, in words that say what to do; `None` when it is not queued.

@@ -1,6 +1,7 @@
 //! A worker's line: what goes out to it, and what it says about its leases.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use regatta_model::command::{Acknowledge, Reject, Resume, Resumed};
 use regatta_model::worker::WorkerRow;
@@ -35,6 +36,7 @@ struct Guard {
     worker: WorkerRow,
     number: u64,
     since: regatta_model::Timestamp,
+    heard: Arc<AtomicI64>,
 }
 
 impl Drop for Guard {
@@ -54,7 +56,8 @@ impl Engine {
         let since = self.now();
         let (presence, receiver) = Presence::new(number, row.session, since, u32::MAX, self.inner.options.line_queue);
         self.inner.fleet.lock().open_line(row.key, presence);
-        let guard = Arc::new(Guard { engine: self.clone(), worker: row, number, since });
+        let heard = receiver.ear();
+        let guard = Arc::new(Guard { engine: self.clone(), worker: row, number, since, heard });
         self.inner.work.notify_one();
         Ok(Line { handle: LineHandle { guard }, receiver })
     }
@@ -82,11 +85,6 @@ impl Line {
         self.receiver.messages.try_recv().ok()
     }
 
-    /// Notes a sign of life of the worker; written down with others before long.
-    pub fn heard(&self) {
-        self.receiver.hear(self.handle.guard.engine.now());
-    }
-
     /// For what the worker says.
     pub fn handle(&self) -> LineHandle {
         self.handle.clone()
@@ -97,6 +95,11 @@ impl LineHandle {
     /// The worker's id.
     pub fn worker_id(&self) -> WorkerId {
         self.guard.worker.id
+    }
+
+    /// Notes a sign of life of the worker; written down with others before long.
+    pub fn heard(&self) {
+        self.guard.heard.store(self.guard.engine.now().0, Ordering::Relaxed);
     }
 
     /// The worker tells what it runs: live leases are renewed, and what was leased before this line and is

@@ -122,6 +122,11 @@ impl Fleet {
         }
     }
 
+    /// A lane that is known here.
+    pub fn lane(&self, key: LaneKey) -> Option<Arc<Lane>> {
+        self.lanes.get(&key).map(|state| state.lane.clone())
+    }
+
     // --- workers ---
 
     /// Takes a worker's row as it is now in the store.

@@ -71,9 +71,9 @@ impl Presence {
 }
 
 impl Receiver {
-    /// Notes a sign of life.
-    pub fn hear(&self, now: Timestamp) {
-        self.heard.store(now.0, Ordering::Relaxed);
+    /// Where signs of life are noted.
+    pub fn ear(&self) -> Arc<AtomicI64> {
+        self.heard.clone()
     }
 
     /// Why it was closed; 1012 when the engine went away.
