@@ -1,1 +1,39 @@
-//! regatta-server
+//! Regatta over HTTP and WebSockets: thin routes over the engine.
+//!
+//! [`Options`] `->` [`Options::build`] `->` a [`Service`] that runs until it is told to drain, and a [`Handle`] that knows
+//! the addresses. One layer ([`front`]) stands before every route; [`routes`] mirror the URLs; [`ws`] holds the three
+//! sockets; [`convert`] shapes the domain for the wire. Not here: SQL, rules about what a state may become.
+
+mod app;
+mod body;
+mod check;
+mod compress;
+mod convert;
+mod document;
+mod fields;
+mod front;
+mod guard;
+mod idempotency;
+mod identity;
+mod listen;
+mod metrics;
+mod options;
+mod overload;
+mod page;
+mod params;
+mod path;
+mod problem;
+mod reply;
+mod request;
+mod request_id;
+mod router;
+mod routes;
+mod service;
+mod timing;
+mod ws;
+
+pub use document::document;
+pub use identity::LOCAL_USER;
+pub use listen::ListenError;
+pub use options::{Limits, Options};
+pub use service::{Handle, Service};

@@ -1,0 +1,506 @@
+//! Request bodies: JSON of the right kind and size, with every field that does not fit named at once.
+//!
+//! | What is wrong | Answer |
+//! |---|---|
+//! | no `application/json` | 415 |
+//! | more bytes than the limit, announced or not | 413; what still comes is thrown away unread |
+//! | no JSON, too deep, broken UTF-8 | 422, field `body` |
+//! | a wrong type, a missing or doubled field, a length or number out of range | 422, the field's path |
+//! | U+0000 in a text | 422, the field's path; in logs and outputs it becomes U+FFFD |
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::FromRequest;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use regatta_api::limits::TASK_BODY_BYTES;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::fields::Errors;
+use crate::problem::{Failure, Kind};
+
+/// What is done with U+0000 in texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nul {
+    /// It is a 422.
+    Refuse,
+    /// It becomes U+FFFD.
+    Replace,
+}
+
+/// A body whose fields are checked once it is read.
+pub(crate) trait Check: DeserializeOwned {
+    /// See [`Nul`].
+    const NUL: Nul = Nul::Refuse;
+
+    /// Names what does not fit; `at` is put before the names of fields.
+    fn check(&self, _errors: &mut Errors, _at: &str) {}
+}
+
+/// A body of which nothing is wanted: any object, or none.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Nothing {}
+
+impl Check for Nothing {}
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body that may be left out.
+pub(crate) struct Optional<T>(pub(crate) T);
+
+/// A JSON body, and a hash of what was parsed: equal for equal JSON, whatever its spaces and its order of keys.
+pub(crate) struct Hashed<T> {
+    pub(crate) body: T,
+    pub(crate) bytes: Bytes,
+}
+
+impl<T: Check, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Failure> {
+        check_type(request.headers())?;
+        let bytes = read(request).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: Check + Default, S: Send + Sync> FromRequest<S> for Optional<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Failure> {
+        let typed = check_type(request.headers());
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        typed?;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: Check, S: Send + Sync> FromRequest<S> for Hashed<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Failure> {
+        check_type(request.headers())?;
+        let bytes = read(request).await?;
+        Ok(Self { body: parse(&bytes)?, bytes })
+    }
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let given = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let given = given.map_or_else(|| "none was given".to_owned(), |given| format!("{given:?} was given"));
+    Err(Failure::new(
+        Kind::UnsupportedMediaType,
+        format!("The body must be JSON with Content-Type: application/json; {given}."),
+    ))
+}
+
+/// Reads the whole body, within the limit.
+async fn read(request: Request<Body>) -> Result<Bytes, Failure> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let mut body = request.into_body();
+    if let Some(length) = announced.filter(|length| *length > TASK_BODY_BYTES as u64) {
+        throw_away(body);
+        return Err(Failure::too_large("request body", Some(length), TASK_BODY_BYTES, "bytes"));
+    }
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::field("body", "ended before it was whole; send the request again"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let so_far = first.as_ref().map_or(0, Bytes::len) + rest.len();
+        if so_far + data.len() > TASK_BODY_BYTES {
+            throw_away(body);
+            return Err(Failure::too_large("request body", None, TASK_BODY_BYTES, "bytes"));
+        }
+        match &first {
+            // Most bodies come in one piece and need no copy.
+            None => first = Some(data),
+            Some(_) => {
+                if rest.is_empty() {
+                    let expected = announced.unwrap_or(0).min(TASK_BODY_BYTES as u64) as usize;
+                    rest.reserve(expected.saturating_sub(so_far).max(data.len()));
+                }
+                rest.extend_from_slice(&data);
+            }
+        }
+    }
+    match first {
+        None => Ok(Bytes::new()),
+        Some(first) if rest.is_empty() => Ok(first),
+        Some(first) => {
+            let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+            whole.extend_from_slice(&first);
+            whole.extend_from_slice(&rest);
+            Ok(whole.freeze())
+        }
+    }
+}
+
+/// For how long, and how much, is taken from a caller that goes on sending what was refused. A connection that is
+/// closed while its peer still sends is reset, and the peer may never see the answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MOST_THROWN_AWAY: usize = 2 << 30;
+
+fn throw_away(mut body: Body) {
+    tokio::spawn(async move {
+        let mut left = MOST_THROWN_AWAY;
+        let _ = tokio::time::timeout(PATIENCE, async {
+            while let Some(Ok(frame)) = body.frame().await {
+                let size = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(size) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        })
+        .await;
+    });
+}
+
+/// Parses and checks JSON.
+pub(crate) fn parse<T: Check>(bytes: &[u8]) -> Result<T, Failure> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Failure::field("body", format!("is no UTF-8 at byte {}; send UTF-8", error.valid_up_to())))?;
+    // serde would read an array as the fields in their order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Failure::field("body", "must be a JSON object"),
+            Err(error) => no_json(&error),
+        });
+    }
+    // A JSON text holds U+0000 only in this escape.
+    if text.contains("\\u0000") {
+        return parse_with_nul(text);
+    }
+    match serde_json::from_str::<T>(text) {
+        Ok(body) => {
+            let mut errors = Errors::default();
+            body.check(&mut errors, "");
+            errors.finish().map(|()| body)
+        }
+        Err(error) if error.is_data() => Err(name_fields::<T>(text, Errors::default())),
+        Err(error) => Err(no_json(&error)),
+    }
+}
+
+fn no_json(error: &serde_json::Error) -> Failure {
+    Failure::field("body", format!("is no JSON that can be read: {error}"))
+}
+
+fn parse_with_nul<T: Check>(text: &str) -> Result<T, Failure> {
+    let mut value: Value = serde_json::from_str(text).map_err(|error| no_json(&error))?;
+    match T::NUL {
+        Nul::Refuse => {
+            let mut errors = Errors::default();
+            name_nuls(&value, &mut String::new(), &mut errors);
+            if !errors.is_empty() {
+                return Err(name_fields::<T>(text, errors));
+            }
+        }
+        Nul::Replace => replace_nuls(&mut value),
+    }
+    match serde_path_to_error::deserialize::<_, T>(&value) {
+        Ok(body) => {
+            let mut errors = Errors::default();
+            body.check(&mut errors, "");
+            errors.finish().map(|()| body)
+        }
+        Err(_) => Err(name_fields::<T>(text, Errors::default())),
+    }
+}
+
+fn name_nuls(value: &Value, path: &mut String, errors: &mut Errors) {
+    const MESSAGE: &str = "holds the character U+0000, which is not allowed; leave it out";
+    let length = path.len();
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            errors.add(if path.is_empty() { "body" } else { path.as_str() }, MESSAGE)
+        }
+        Value::Array(elements) => {
+            for (place, element) in elements.iter().enumerate() {
+                path.push_str(&format!("[{place}]"));
+                name_nuls(element, path, errors);
+                path.truncate(length);
+            }
+        }
+        Value::Object(entries) => {
+            for (name, entry) in entries {
+                if name.contains('\0') {
+                    errors.add(
+                        if path.is_empty() { "body" } else { path.as_str() },
+                        "has a key with the character U+0000, which is not allowed",
+                    );
+                }
+                if length > 0 {
+                    path.push('.');
+                }
+                path.push_str(&name.replace('\0', "\u{fffd}"));
+                name_nuls(entry, path, errors);
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn replace_nuls(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(elements) => elements.iter_mut().for_each(replace_nuls),
+        Value::Object(entries) => {
+            if entries.keys().any(|name| name.contains('\0')) {
+                *entries = std::mem::take(entries)
+                    .into_iter()
+                    .map(|(name, entry)| (name.replace('\0', "\u{fffd}"), entry))
+                    .collect();
+            }
+            entries.values_mut().for_each(replace_nuls);
+        }
+        _ => {}
+    }
+}
+
+/// Names the fields that do not fit in a text that is JSON: one is found, taken out, and the rest looked at again.
+/// Slow, and only for requests that are refused.
+fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
+    /// Rounds, each over the whole text.
+    const ROUNDS: usize = 10;
+    /// Of a long text only the first error is worth a search.
+    const LONG: usize = 256 * 1024;
+    // First over the text, since a value would hide doubled keys.
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(body) => {
+            body.check(&mut errors, "");
+            return finish(errors);
+        }
+        Err(error) => {
+            let path = segments(error.path());
+            let doubled = describe(&mut errors, &path, error.inner());
+            if doubled || text.len() > LONG {
+                return finish(errors);
+            }
+        }
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(text) else { return finish(errors) };
+    for _ in 0..ROUNDS {
+        match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(body) => {
+                body.check(&mut errors, "");
+                break;
+            }
+            Err(error) => {
+                let path = segments(error.path());
+                let message = error.inner().to_string();
+                if message.starts_with("missing field") {
+                    // Unless it is missing because it was taken out; what follows it cannot be seen.
+                    describe(&mut errors, &path, error.inner());
+                    break;
+                }
+                describe(&mut errors, &path, error.inner());
+                if !take_out(&mut value, &path) {
+                    break;
+                }
+            }
+        }
+    }
+    finish(errors)
+}
+
+fn finish(errors: Errors) -> Failure {
+    errors.finish().err().unwrap_or_else(|| Failure::field("body", "does not fit; look at /docs for this call"))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Place(usize),
+    Name(String),
+}
+
+fn segments(path: &serde_path_to_error::Path) -> Vec<Segment> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            serde_path_to_error::Segment::Seq { index } => Some(Segment::Place(*index)),
+            serde_path_to_error::Segment::Map { key } => Some(Segment::Name(key.clone())),
+            serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
+        })
+        .collect()
+}
+
+fn shown(path: &[Segment]) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            Segment::Place(place) => text.push_str(&format!("[{place}]")),
+            Segment::Name(name) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+        }
+    }
+    if text.is_empty() { "body".to_owned() } else { text }
+}
+
+/// Adds one error of serde; true when it is about a doubled field.
+fn describe(errors: &mut Errors, path: &[Segment], error: &serde_json::Error) -> bool {
+    let mut message = error.to_string();
+    if let Some(at) = message.rfind(" at line ") {
+        message.truncate(at);
+    }
+    let named = message.split('`').nth(1).map(ToOwned::to_owned);
+    let mut path = path.to_vec();
+    let doubled = message.starts_with("duplicate field");
+    if let Some(name) = named {
+        let last = path.last() == Some(&Segment::Name(name.clone()));
+        if message.starts_with("missing field") {
+            path.push(Segment::Name(name));
+            message = "is required".to_owned();
+        } else if doubled {
+            if !last {
+                path.push(Segment::Name(name));
+            }
+            message = "was given more than once; give it once".to_owned();
+        } else if message.starts_with("unknown field") && !last {
+            path.push(Segment::Name(name));
+        }
+    }
+    errors.add(shown(&path), message);
+    doubled
+}
+
+/// Takes the value at a path out, so that the rest can be looked at; false when there is none.
+fn take_out(value: &mut Value, path: &[Segment]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut at = value;
+    for segment in parents {
+        let next = match segment {
+            Segment::Place(place) => at.get_mut(place),
+            Segment::Name(name) => at.get_mut(name),
+        };
+        match next {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+    match (last, at) {
+        (Segment::Name(name), Value::Object(entries)) => entries.shift_remove(name).is_some(),
+        (Segment::Place(place), Value::Array(elements)) if *place < elements.len() => {
+            elements.remove(*place);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use regatta_api::task::CreateTask;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        name: String,
+        #[serde(default)]
+        size: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Outer {
+        text: String,
+        number: u32,
+        #[serde(default)]
+        inner: Vec<Inner>,
+        #[serde(default)]
+        other: Option<Value>,
+    }
+
+    impl Check for Outer {
+        fn check(&self, errors: &mut Errors, at: &str) {
+            errors.length(format!("{at}text"), &self.text, &(1..=3));
+        }
+    }
+
+    fn fields(text: &str) -> Vec<(String, String)> {
+        let failure = parse::<Outer>(text.as_bytes()).unwrap_err();
+        let body = failure.into_response().into_body();
+        let bytes = futures_util::FutureExt::now_or_never(axum::body::to_bytes(body, 1 << 20)).unwrap().unwrap();
+        let problem: regatta_api::Problem = serde_json::from_slice(&bytes).unwrap();
+        problem.errors.into_iter().map(|error| (error.field, error.message)).collect()
+    }
+
+    #[track_caller]
+    fn names(text: &str, expected: &[&str]) {
+        let found = fields(text);
+        let names: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(names, expected, "{text}: {found:?}");
+    }
+
+    #[test]
+    fn every_field_that_does_not_fit_is_named() {
+        names(r#"{"text": 1, "number": "x"}"#, &["text", "number"]);
+        names(r#"{"text": "long", "number": -1}"#, &["number"]);
+        names(r#"{"text": "long", "number": 1}"#, &["text"]);
+        names(r#"{"text": "a"}"#, &["number"]);
+        names(
+            r#"{"text": "a", "number": 1, "inner": [{"name": "x"}, {"name": 2, "size": 1.5}]}"#,
+            &["inner[1].name", "inner[1].size"],
+        );
+        names(r#"{"text": "a", "number": 1, "inner": [{"name": "x", "color": 1}]}"#, &["inner[0].color"]);
+        names(r#"{"text": "a", "number": 1, "inner": [{}]}"#, &["inner[0].name"]);
+        names(r#"{"text": "a", "number": 1, "text": "b"}"#, &["text"]);
+        names(r#"["a", 1]"#, &["body"]);
+        names("7", &["body"]);
+    }
+
+    #[test]
+    fn what_is_no_json_is_about_the_body() {
+        for text in ["", "{", "{\"text\": \"a\",}", "nul", "{'text': 1}"] {
+            names(text, &["body"]);
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        names(&format!(r#"{{"text": "a", "number": 1, "other": {deep}}}"#), &["body"]);
+        let failure = parse::<Outer>(b"{\"text\": \"\xff\"}").unwrap_err();
+        assert!(failure.sentence().starts_with("body: is no UTF-8 at byte 10"), "{}", failure.sentence());
+    }
+
+    #[test]
+    fn nul_is_refused_by_name_or_replaced() {
+        names(r#"{"text": "a\u0000", "number": 1}"#, &["text"]);
+        names(r#"{"text": "a", "number": 1, "other": {"deep": ["x", "\u0000"]}}"#, &["other.deep[1]"]);
+        assert!(parse::<Outer>(br#"{"text": "\\u", "number": 1, "x": "\\u0000"}"#).is_ok());
+        let mut value = serde_json::json!({"a\0": ["\0"]});
+        replace_nuls(&mut value);
+        assert_eq!(value, serde_json::json!({"a\u{fffd}": ["\u{fffd}"]}));
+    }
+
+    #[test]
+    fn a_task_with_several_faults_names_them_all() {
+        let failure = parse::<CreateTask>(
+            br#"{"description": "short", "priority": "soon", "task_type": "x", "subtasks": [{"name": "", "complexity": 9}]}"#,
+        )
+        .unwrap_err();
+        let sentence = failure.sentence();
+        for field in ["description: ", "priority: ", "task_type: ", "subtasks[0].name: ", "subtasks[0].complexity: "] {
+            assert!(sentence.contains(field), "{field} in {sentence}");
+        }
+    }
+}

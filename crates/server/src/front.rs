@@ -1,0 +1,267 @@
+//! The one layer in front of every route: request id, guard, identity, overload, timing, metrics, log, compression.
+//!
+//! One layer instead of ten, because each costs an allocation or two per request. It is laid around the routes and
+//! not around the router, so that it knows the pattern that matched.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use regatta_api::problem::CONTENT_TYPE as PROBLEM;
+use regatta_engine::timing::{self, Stages};
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+use crate::app::App;
+use crate::compress::compress;
+use crate::guard;
+use crate::overload::Share;
+use crate::problem::Failure;
+use crate::request::Context;
+use crate::request_id::{self, X_REQUEST_ID};
+use crate::timing::{SERVER_TIMING, header};
+
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What the layer must know of the routes behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// To which share they belong.
+    pub(crate) share: Share,
+    /// Whether a foreign origin is refused for GET too: it changes something, or opens a WebSocket.
+    pub(crate) guard_get: bool,
+    /// Whether anyone may call, known or not.
+    pub(crate) public: bool,
+}
+
+impl Kind {
+    /// Ordinary calls.
+    pub(crate) const ORDINARY: Self = Self { share: Share::Ordinary, guard_get: false, public: false };
+    /// Calls of workers that keep the fleet alive.
+    pub(crate) const VITAL: Self = Self { share: Share::Vital, guard_get: false, public: false };
+    /// Health, metrics and documents.
+    pub(crate) const PUBLIC: Self = Self { share: Share::Vital, guard_get: false, public: true };
+    /// WebSockets: opening one costs little, and what follows has its own bounds.
+    pub(crate) const SOCKET: Self = Self { share: Share::Vital, guard_get: true, public: false };
+    /// A GET that changes something.
+    pub(crate) const CHANGING_GET: Self = Self { share: Share::Ordinary, guard_get: true, public: false };
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) app: App,
+    pub(crate) kind: Kind,
+}
+
+impl<S> Layer<S> for Front {
+    type Service = Fronted<S>;
+    fn layer(&self, inner: S) -> Fronted<S> {
+        Fronted { front: self.clone(), inner }
+    }
+}
+
+/// A route with the layer in front.
+#[derive(Clone)]
+pub(crate) struct Fronted<S> {
+    front: Front,
+    inner: S,
+}
+
+impl<S> Service<Request> for Fronted<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // The one that was polled ready is the one to use.
+        let fresh = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(serve(self.front.clone(), ready, request).map(Ok))
+    }
+}
+
+/// What is needed of a request after it was handed on.
+struct Asked {
+    since: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+    encodings: Option<HeaderValue>,
+    if_none_match: Option<HeaderValue>,
+}
+
+async fn serve<S>(front: Front, mut inner: S, request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let Front { app, kind } = front;
+    let id = request_id::of(request.headers());
+    let asked = Asked {
+        since: Instant::now(),
+        method: request.method().clone(),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+        encodings: request.headers().get(ACCEPT_ENCODING).cloned(),
+        if_none_match: request.headers().get(IF_NONE_MATCH).cloned(),
+    };
+    let route = asked.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let span = tracing::error_span!("request", request_id = %Visible(&id), method = %asked.method, route);
+    let entered = admit(&app, kind, &request);
+    let answered = async {
+        let (identity, permit) = match entered {
+            Ok(entered) => entered,
+            Err(failure) => {
+                let context = Context::new(id.clone(), None, None);
+                let (response, ser) = context.run(async { failure.into_response() }).await;
+                return (response, ser, Stages::default());
+            }
+        };
+        let context = Context::new(id.clone(), identity, permit);
+        let call = AssertUnwindSafe(inner.call(request)).catch_unwind();
+        let ((response, stages), ser) = context
+            .run(timing::collect(async {
+                match call.await {
+                    Ok(Ok(response)) => as_problem(response),
+                    Ok(Err(never)) => match never {},
+                    Err(panic) => Failure::internal(&panic_text(&*panic)).into_response(),
+                }
+            }))
+            .await;
+        (response, ser, stages)
+    };
+    let (response, ser, stages) = answered.instrument(span.clone()).await;
+    let mut response = finish(response, &asked).await;
+    let took = asked.since.elapsed();
+    let status = response.status();
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(SERVER_TIMING, header(stages, ser, took));
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, NO_CACHE);
+    }
+    app.requests.count(&asked.method, route, status, took);
+    log(&span, status, took);
+    response
+}
+
+/// Whether the request may come in, as whom, and its place among those that are served.
+fn admit(
+    app: &App,
+    kind: Kind,
+    request: &Request,
+) -> Result<(Option<crate::identity::Identity>, Option<crate::overload::Permit>), Failure> {
+    guard::check_host(request.uri(), request.headers())?;
+    if kind.guard_get || !guard::is_safe(request.method()) {
+        guard::check_origin(request.uri(), request.headers())?;
+    }
+    let identity = if kind.public { None } else { Some(app.access.identify(request.headers())?) };
+    Ok((identity, app.places.enter(kind.share)?))
+}
+
+/// Errors that a layer beneath made become problems too.
+fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || is_problem(response.headers()) {
+        return response;
+    }
+    // The answers of our own routes that are no problems, such as an unhealthy `/health`, are JSON.
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == crate::reply::JSON) {
+        return response;
+    }
+    let (parts, _) = response.into_parts();
+    let mut problem = Failure::of_status(status).into_response();
+    *problem.status_mut() = status;
+    for (name, value) in &parts.headers {
+        if *name != CONTENT_TYPE && *name != CONTENT_LENGTH && !problem.headers().contains_key(name) {
+            problem.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    problem
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM)
+}
+
+/// 304 where the caller has the answer already, and compression.
+async fn finish(mut response: Response, asked: &Asked) -> Response {
+    let reads = matches!(asked.method, Method::GET | Method::HEAD);
+    if let (true, StatusCode::OK, Some(wanted), Some(tag)) =
+        (reads, response.status(), &asked.if_none_match, response.headers().get(ETAG))
+        && has_tag(wanted, tag)
+    {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_TYPE);
+        return response;
+    }
+    if asked.method == Method::HEAD || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    compress(response, asked.encodings.as_ref()).await
+}
+
+/// Weak comparison (RFC 9110, 8.8.3.2) with a list of tags.
+fn has_tag(wanted: &HeaderValue, tag: &HeaderValue) -> bool {
+    fn opaque(tag: &str) -> &str {
+        let tag = tag.trim();
+        tag.strip_prefix("W/").unwrap_or(tag)
+    }
+    let (Ok(wanted), Ok(tag)) = (wanted.to_str(), tag.to_str()) else { return false };
+    wanted.split(',').any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
+}
+
+fn log(span: &tracing::Span, status: StatusCode, took: Duration) {
+    let _entered = span.enter();
+    let (status, milliseconds) = (status.as_u16(), took.as_secs_f64() * 1_000.0);
+    match status {
+        500.. => tracing::warn!(status, milliseconds, "answered"),
+        400.. => tracing::info!(status, milliseconds, "answered"),
+        _ => tracing::debug!(status, milliseconds, "answered"),
+    }
+}
+
+/// A header's value in a log line.
+struct Visible<'a>(&'a HeaderValue);
+
+impl std::fmt::Display for Visible<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a panic: {}", text.unwrap_or("without a text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        let tag = HeaderValue::from_static("W/\"a\"");
+        for wanted in ["W/\"a\"", "\"a\"", "\"b\", W/\"a\"", "*"] {
+            assert!(has_tag(&HeaderValue::from_str(wanted).unwrap(), &tag), "{wanted}");
+        }
+        for wanted in ["\"b\"", "a", ""] {
+            assert!(!has_tag(&HeaderValue::from_str(wanted).unwrap(), &tag), "{wanted}");
+        }
+    }
+}

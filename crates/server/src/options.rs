@@ -1,0 +1,64 @@
+//! How the server is set up.
+
+use regatta_engine::Engine;
+use serde::{Deserialize, Serialize};
+
+use crate::listen::{self, ListenError};
+use crate::service::{Handle, Service};
+
+/// The server's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Where to listen: `localhost:8000` is IPv4 and IPv6, port 0 any free port.
+    pub listen: Vec<String>,
+    /// How much it takes on at once.
+    pub limits: Limits,
+    /// How long `/health/ready` says that it drains before connections are refused, in seconds: what a load
+    /// balancer needs to notice.
+    pub drain_delay_seconds: u32,
+    /// How long requests may take to finish when draining, in seconds.
+    pub drain_seconds: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: vec!["localhost:8000".to_owned()],
+            limits: Limits::default(),
+            drain_delay_seconds: 0,
+            drain_seconds: 10,
+        }
+    }
+}
+
+/// How much a server takes on at once; what is beyond gets a 503.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests that are worked on.
+    pub concurrent_requests: usize,
+    /// Requests that wait for something to happen: polls and `wait_seconds`.
+    pub waiting_requests: usize,
+    /// Tasks one watching WebSocket may subscribe to.
+    pub topics_per_socket: usize,
+    /// Notices that may wait for one watching WebSocket before it lags.
+    pub socket_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { concurrent_requests: 4_096, waiting_requests: 16_384, topics_per_socket: 1_024, socket_queue: 1_024 }
+    }
+}
+
+impl Options {
+    /// Takes the addresses; from here on connections are accepted by the system and wait for [`Service::run`].
+    ///
+    /// # Errors
+    /// When an address is taken, is none, or is beyond loopback.
+    pub fn build(self, engine: Engine) -> Result<(Service, Handle), ListenError> {
+        let sockets = listen::bind(&self.listen)?;
+        Service::new(self, engine, sockets)
+    }
+}

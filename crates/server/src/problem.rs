@@ -1,0 +1,226 @@
+//! Every error answer: from a [`Failure`] to `application/problem+json`.
+//!
+//! Which state refuses what is the engine's business; here its errors get their status, title and stable `type`.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use regatta_api::problem::{CONTENT_TYPE as PROBLEM, FieldError, Problem};
+use regatta_engine::Error;
+
+use crate::request;
+
+/// A call that was not done, and what its caller is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    kind: Kind,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+}
+
+/// The kinds of problems. Their slugs are part of `type`, so they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    TooLarge,
+    UnsupportedMediaType,
+    Invalid,
+    UpgradeRequired,
+    Internal,
+    Overloaded,
+    Unavailable,
+    /// Made by a layer beneath us; the status says it all.
+    Other(StatusCode),
+}
+
+/// Seconds after which an overloaded or absent server is worth another try.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+impl Kind {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Other(status) => status,
+        }
+    }
+
+    const fn uri(self) -> &'static str {
+        match self {
+            Self::Forbidden => "/problems/forbidden",
+            Self::NotFound => "/problems/not-found",
+            Self::MethodNotAllowed => "/problems/method-not-allowed",
+            Self::Conflict => "/problems/conflict",
+            Self::TooLarge => "/problems/too-large",
+            Self::UnsupportedMediaType => "/problems/unsupported-media-type",
+            Self::Invalid => "/problems/invalid",
+            Self::UpgradeRequired => "/problems/upgrade-required",
+            Self::Internal => "/problems/internal",
+            Self::Overloaded => "/problems/overloaded",
+            Self::Unavailable => "/problems/unavailable",
+            Self::Other(_) => "about:blank",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Forbidden => "Not allowed from there",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::Conflict => "The state does not allow it",
+            Self::TooLarge => "Too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::Invalid => "The request does not fit",
+            Self::UpgradeRequired => "WebSocket needed",
+            Self::Internal => "The server failed",
+            Self::Overloaded => "The server is overloaded",
+            Self::Unavailable => "The server cannot serve now",
+            Self::Other(status) => status.canonical_reason().unwrap_or("Error"),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// No such thing, in the words the engine uses too.
+    pub(crate) fn no_such(kind: &str, id: &str) -> Self {
+        Self::new(Kind::NotFound, format!("There is no {kind} {id}; look at the list for those there are."))
+    }
+
+    /// A size over its limit.
+    pub(crate) fn too_large(what: &str, size: Option<u64>, limit: usize, unit: &str) -> Self {
+        let has = size.map_or_else(|| "is larger".to_owned(), |size| format!("has {size} {unit}"));
+        Self::new(Kind::TooLarge, format!("The {what} {has}, and the limit is {limit} {unit}; send less, or split it."))
+    }
+
+    /// Fields that do not fit, at least one.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        Self {
+            kind: Kind::Invalid,
+            detail: Cow::Borrowed("Correct the fields named in errors and send the request again."),
+            errors,
+        }
+    }
+
+    /// One field that does not fit.
+    pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// A fault of ours; what it was stands in the log beside the request's id.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(
+            Kind::Internal,
+            "The server failed at this; its log says why beside this request_id. Whether to try again depends on that.",
+        )
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::new(Kind::Overloaded, "The server has too much to do; try again after the seconds in Retry-After.")
+    }
+
+    /// What a layer beneath us answered with `status`.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let kind = match status {
+            StatusCode::NOT_FOUND => Kind::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Kind::MethodNotAllowed,
+            StatusCode::UPGRADE_REQUIRED => Kind::UpgradeRequired,
+            StatusCode::INTERNAL_SERVER_ERROR => Kind::Internal,
+            other => Kind::Other(other),
+        };
+        Self::new(kind, format!("The server answered {status}; look at /docs for how this call is made."))
+    }
+
+    /// The sentence for a caller that gets no HTTP answer: an `error` frame, an element of a bulk answer.
+    pub(crate) fn sentence(&self) -> String {
+        match self.errors.as_slice() {
+            [] => self.detail.to_string(),
+            errors => {
+                let fields: Vec<String> =
+                    errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+                fields.join("; ")
+            }
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound { kind, id } => Self::no_such(kind, &id),
+            Error::Invalid(errors) => Self::invalid(
+                errors.into_iter().map(|error| FieldError { field: error.field, message: error.message }).collect(),
+            ),
+            Error::TooLarge { what, size, limit } => Self::new(
+                Kind::TooLarge,
+                format!("{} has {size}, and the limit is {limit}; send less, or split it.", capital(what)),
+            ),
+            Error::Conflict(text) => Self::new(Kind::Conflict, sentence(&text)),
+            Error::Overloaded => Self::overloaded(),
+            Error::Unavailable(text) => Self::new(Kind::Unavailable, sentence(&text)),
+            Error::Internal(text) => Self::internal(&text),
+        }
+    }
+}
+
+/// As a sentence: a capital in front, a full stop behind.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut sentence = capital(text);
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self { kind, detail, errors } = self;
+        let status = kind.status();
+        let problem = Problem {
+            kind: kind.uri().to_owned(),
+            title: kind.title().to_owned(),
+            status: status.as_u16(),
+            detail: detail.into_owned(),
+            request_id: request::id(),
+            errors,
+        };
+        // A struct of strings and numbers cannot fail to serialise.
+        let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        response
+    }
+}

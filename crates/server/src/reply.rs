@@ -1,0 +1,72 @@
+//! Successful answers: JSON, written once, with the time that took.
+
+use std::time::Instant;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, ETAG};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::problem::Failure;
+use crate::request;
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What a handler returns.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// 200 with JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// 201 with JSON.
+pub(crate) struct Created<T>(pub(crate) T);
+
+/// 200 with JSON and a weak `ETag`: one resource. The tag is a hash of the body, so it changes whenever the body
+/// would, also by what is worked out on reading. `If-None-Match` is answered in [`crate::front`].
+pub(crate) struct Tagged<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        write(StatusCode::OK, &self.0, false)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        write(StatusCode::CREATED, &self.0, false)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        write(StatusCode::OK, &self.0, true)
+    }
+}
+
+/// An answer with this status.
+pub(crate) fn with_status<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    write(status, body, false)
+}
+
+fn write<T: Serialize>(status: StatusCode, body: &T, tagged: bool) -> Response {
+    let since = Instant::now();
+    let mut text = Vec::with_capacity(256);
+    if let Err(error) = serde_json::to_writer(&mut text, body) {
+        return Failure::internal(&error).into_response();
+    }
+    let tag = tagged.then(|| etag(&text)).flatten();
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    if let Some(tag) = tag {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    request::book_serialising(since.elapsed());
+    response
+}
+
+/// The weak tag of a body.
+pub(crate) fn etag(body: &[u8]) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("W/\"{:016x}\"", xxh3_64(body))).ok()
+}

@@ -1,0 +1,183 @@
+//! Accepting connections, and ending: what is under way finishes, what waits is answered, sockets are told to come back.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use regatta_engine::Engine;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use crate::app::{App, Phase, Shared};
+use crate::identity::Access;
+use crate::listen::ListenError;
+use crate::metrics::{self, Requests};
+use crate::options::Options;
+use crate::overload::Places;
+use crate::router;
+
+/// How long a connection may take to send the headers of a request.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// Between two looks at what the histograms have gathered, so that they do not grow while nobody scrapes.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How long sockets may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// After the system could not accept, for example for want of file descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// A server that has its addresses. Made by [`Options::build`].
+pub struct Service {
+    app: App,
+    options: Options,
+    sockets: Vec<std::net::TcpListener>,
+    phase: watch::Sender<Phase>,
+}
+
+/// For those who talk to a server; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    addresses: Vec<SocketAddr>,
+}
+
+impl Handle {
+    /// Where it listens; with port 0 the ports it got.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Its URL, without a slash at the end: as `localhost` where it is that, else by its first address.
+    pub fn url(&self) -> String {
+        let Some(first) = self.addresses.first() else { return String::new() };
+        let both =
+            self.addresses.iter().any(|other| other.is_ipv6() != first.is_ipv6() && other.port() == first.port());
+        if both { format!("http://localhost:{}", first.port()) } else { format!("http://{first}") }
+    }
+}
+
+impl Service {
+    pub(crate) fn new(
+        options: Options,
+        engine: Engine,
+        sockets: Vec<std::net::TcpListener>,
+    ) -> Result<(Self, Handle), ListenError> {
+        let addresses = sockets
+            .iter()
+            .map(|socket| {
+                socket.local_addr().map_err(|error| ListenError::Refused { address: ([0, 0, 0, 0], 0).into(), error })
+            })
+            .collect::<Result<_, _>>()?;
+        let (phase, draining) = watch::channel(Phase::Up);
+        let app = App::new(Shared {
+            started_at: engine.now(),
+            engine,
+            access: Access::loopback(),
+            places: Places::new(&options.limits),
+            limits: options.limits.clone(),
+            requests: Requests::default(),
+            prometheus: metrics::install(),
+            started: Instant::now(),
+            draining,
+            sockets: watch::channel(()).0,
+        });
+        Ok((Self { app, options, sockets, phase }, Handle { addresses }))
+    }
+
+    /// Serves until `drain` is done, then finishes what is under way.
+    ///
+    /// # Errors
+    /// When an address that was taken cannot be used after all.
+    pub async fn run(self, drain: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { app, options, sockets, phase } = self;
+        let router = router::build(&app).with_state::<()>(());
+        // A receiver lives in every connection, so that the last one to go is noticed.
+        let connections = watch::channel(()).0;
+        let mut loops = JoinSet::new();
+        for socket in sockets {
+            let listener = TcpListener::from_std(socket)?;
+            loops.spawn(accept(listener, router.clone(), app.clone(), connections.clone()));
+        }
+        loops.spawn(upkeep(app.clone()));
+        drain.await;
+
+        phase.send_replace(Phase::Announced);
+        tokio::time::sleep(Duration::from_secs(options.drain_delay_seconds.into())).await;
+        phase.send_replace(Phase::Draining);
+        // The listeners go with their loops: new connections are refused from here on.
+        loops.shutdown().await;
+        let finish = Duration::from_secs(options.drain_seconds.into());
+        if tokio::time::timeout(finish, connections.closed()).await.is_err() {
+            tracing::warn!(seconds = options.drain_seconds, "requests that did not finish in time are cut off");
+        }
+        if tokio::time::timeout(GOODBYE, app.sockets.closed()).await.is_err() {
+            tracing::warn!(open = app.sockets.receiver_count(), "WebSockets that did not close in time are cut off");
+        }
+        Ok(())
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, app: App, connections: watch::Sender<()>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // The connection that failed is gone; if the system is short of something, a moment helps.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        serve(stream, &http, router.clone(), app.clone(), connections.subscribe());
+    }
+}
+
+fn serve(stream: TcpStream, http: &http1::Builder, router: Router, app: App, open: watch::Receiver<()>) {
+    // Answers are written whole: waiting for more to send with them would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection went away at once");
+        return;
+    }
+    let service = TowerToHyperService::new(
+        router.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new)),
+    );
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::spawn(async move {
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = app.until_draining() => {
+                // The request under way is answered; an idle connection closes at once.
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        drop(open);
+    });
+}
+
+async fn upkeep(app: App) {
+    let mut ticks = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        ticks.tick().await;
+        app.prometheus.run_upkeep();
+    }
+}
+
+// The router answers everything, also what goes wrong.
+const _: fn() = || {
+    fn infallible<S: tower::Service<axum::extract::Request, Error = Infallible>>() {}
+    infallible::<Router>();
+};

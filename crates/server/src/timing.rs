@@ -1,0 +1,61 @@
+//! `Server-Timing` (W3C): where the time of a request went, in milliseconds.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use regatta_engine::timing::Stages;
+
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The header of a request that took `total`: the stages the engine booked, the writing of the answer (`ser`), and
+/// everything else (`app`), which add up to the total.
+pub(crate) fn header(stages: Stages, ser: Duration, total: Duration) -> HeaderValue {
+    let mut text = String::with_capacity(128);
+    let mut rest = total;
+    let mut stage = |name: &str, time: Duration| {
+        rest = rest.saturating_sub(time);
+        add(&mut text, name, time);
+    };
+    let used = [
+        ("queue", stages.queue),
+        ("pool", stages.pool),
+        ("db", stages.db),
+        ("commit", stages.commit),
+        ("cache", stages.cache),
+        ("ser", Some(ser).filter(|time| !time.is_zero())),
+    ];
+    for (name, time) in used {
+        if let Some(time) = time {
+            stage(name, time);
+        }
+    }
+    add(&mut text, "app", rest);
+    add(&mut text, "total", total);
+    HeaderValue::from_str(text.trim_end_matches(", ")).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn add(text: &mut String, name: &str, time: Duration) {
+    let micros = time.as_micros();
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{name};dur={}.{:03}, ", micros / 1_000, micros % 1_000);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stages_add_up_to_the_total() {
+        let stages = Stages {
+            queue: Some(Duration::from_micros(1_500)),
+            commit: Some(Duration::from_micros(20)),
+            ..Stages::default()
+        };
+        let header = header(stages, Duration::from_micros(7), Duration::from_micros(2_000));
+        assert_eq!(
+            header.to_str().unwrap(),
+            "queue;dur=1.500, commit;dur=0.020, ser;dur=0.007, app;dur=0.473, total;dur=2.000"
+        );
+    }
+}
