@@ -40,7 +40,7 @@ enum Record {
 }
 
 enum Order {
-    Keep(LeaseRef, Vec<u8>, oneshot::Sender<std::io::Result<()>>),
+    Keep { lease: LeaseRef, line: Vec<u8>, sync: bool, answer: oneshot::Sender<std::io::Result<()>> },
     Forget(LeaseRef),
 }
 
@@ -81,15 +81,15 @@ impl Journal {
         Ok((Self { orders: Some(orders), writer: Some(writer) }, entries))
     }
 
-    /// Writes a result down; when this returns, it is on the disk.
+    /// Writes a result down; when this returns, it outlives this process, and with `sync` also a power cut.
     ///
     /// # Errors
     /// Those of the file system; the result is then only in memory.
-    pub async fn keep(&self, entry: Entry) -> std::io::Result<()> {
+    pub async fn keep(&self, entry: Entry, sync: bool) -> std::io::Result<()> {
         let lease = entry.lease.clone();
         let line = line(&Record::Kept(entry))?;
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Keep(lease, line, answer));
+        self.order(Order::Keep { lease, line, sync, answer });
         answered.await.unwrap_or_else(|_| Err(std::io::Error::other("the journal's thread has ended")))
     }
 
@@ -183,13 +183,15 @@ impl Book {
         while let Ok(first) = orders.recv() {
             let mut lines = Vec::new();
             let mut waiting = Vec::new();
+            let mut must_sync = false;
             let mut next = Some(first);
             while let Some(order) = next {
+                must_sync |= matches!(order, Order::Keep { sync: true, .. });
                 self.take(order, &mut lines, &mut waiting);
                 // A batch is bounded, so that the first does not wait for ever.
                 next = if lines.len() < (8 << 20) { orders.try_recv().ok() } else { None };
             }
-            let written = self.write(&lines, !waiting.is_empty());
+            let written = self.write(&lines, must_sync);
             if let Err(error) = &written {
                 tracing::error!(%error, journal = %self.path.display(), "a result could not be written down; free some space");
             }
@@ -205,7 +207,7 @@ impl Book {
 
     fn take(&mut self, order: Order, lines: &mut Vec<u8>, waiting: &mut Vec<oneshot::Sender<std::io::Result<()>>>) {
         match order {
-            Order::Keep(lease, line, answer) => {
+            Order::Keep { lease, line, answer, .. } => {
                 lines.extend_from_slice(&line);
                 self.live_bytes += line.len() as u64;
                 self.live.insert(lease, line.len() as u64);
@@ -288,7 +290,7 @@ mod tests {
         assert_eq!(before, []);
         let entries = [entry("one"), entry("two\nwith a line break"), entry("three")];
         for one in &entries {
-            journal.keep(one.clone()).await.unwrap();
+            journal.keep(one.clone(), true).await.unwrap();
         }
         journal.forget(entries[0].lease.clone());
         // As after a kill: the file as it is now is all there is, and forgetting may not have come to it.
@@ -309,7 +311,7 @@ mod tests {
         let (journal, _) = Journal::open(&path).unwrap();
         let entries = [entry("one"), entry("two")];
         for one in &entries {
-            journal.keep(one.clone()).await.unwrap();
+            journal.keep(one.clone(), true).await.unwrap();
         }
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
@@ -327,7 +329,7 @@ mod tests {
         let (journal, left) = Journal::open(&path).unwrap();
         assert_eq!(left, &entries[..1]);
         // And what is written afterwards is read again.
-        journal.keep(entries[1].clone()).await.unwrap();
+        journal.keep(entries[1].clone(), true).await.unwrap();
         drop(journal);
         assert_eq!(Journal::open(&path).unwrap().1, entries);
     }
@@ -341,7 +343,7 @@ mod tests {
         for _ in 0..20 {
             let one = entry(&long);
             let lease = one.lease.clone();
-            journal.keep(one).await.unwrap();
+            journal.keep(one, false).await.unwrap();
             journal.forget(lease);
         }
         drop(journal);
@@ -356,7 +358,7 @@ mod tests {
         let path = folder.path().join("journal");
         let (journal, _) = Journal::open(&path).unwrap();
         let entries: Vec<Entry> = (0..1000).map(|number| entry(&number.to_string())).collect();
-        let kept = entries.iter().map(|one| journal.keep(one.clone()));
+        let kept = entries.iter().map(|one| journal.keep(one.clone(), true));
         for result in futures_util::future::join_all(kept).await {
             result.unwrap();
         }

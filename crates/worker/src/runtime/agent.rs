@@ -61,12 +61,25 @@ struct State {
     draining: bool,
     /// Attempts whose tool runs, by lease.
     runs: HashMap<String, Run>,
+    /// The lease under which a subtask runs.
+    of_subtask: HashMap<Uuid, String>,
     /// Attempts that have ended and whose result the server has not taken, by lease.
     ended: HashMap<String, Ended>,
     /// When `resume` was last sent.
     resumed_ms: u64,
     /// When the clock was last looked at.
     ticked_ms: u64,
+}
+
+impl State {
+    fn run_of(&self, subtask: Uuid) -> Option<&Run> {
+        self.runs.get(self.of_subtask.get(&subtask)?)
+    }
+
+    fn over(&mut self, assignment: &Assignment) {
+        self.runs.remove(&assignment.lease);
+        self.of_subtask.remove(&assignment.subtask_id);
+    }
 }
 
 struct Run {
@@ -230,13 +243,15 @@ impl Agent {
             return Admission::Refuse(assignment, reason);
         }
         // The server gives it anew, so the lease of the earlier attempt is over.
-        if let Some(earlier) = state.runs.values().find(|run| run.assignment.subtask_id == assignment.subtask_id) {
+        if let Some(earlier) = state.run_of(assignment.subtask_id) {
             earlier.stopper.stop(StopReason::Dropped, GRACE);
             return Admission::Refuse(assignment, "an earlier attempt is still being ended here".into());
         }
-        let busy = state.runs.values().filter(|run| run.stopper.order().is_none()).count();
-        if busy >= self.slots as usize {
-            return Admission::Refuse(assignment, format!("full: all {} slots are taken", self.slots));
+        // What is being ended has no slot at the server any more; it is counted only when it matters.
+        let slots = self.slots as usize;
+        if state.runs.len() >= slots && state.runs.values().filter(|run| run.stopper.order().is_none()).count() >= slots
+        {
+            return Admission::Refuse(assignment, format!("full: all {slots} slots are taken"));
         }
         // A process that stood still reads late what was sent early: then the lease counts from before.
         let now = boot_ms();
@@ -248,6 +263,7 @@ impl Agent {
         let (stopper, stop) = Stopper::new();
         let run = Run { assignment: assignment.clone(), lease: clock, stopper: stopper.clone() };
         let sooner = self.heartbeat.is_none() && state.runs.values().all(|other| other.lease.third() > clock.third());
+        state.of_subtask.insert(assignment.subtask_id, lease.clone());
         state.runs.insert(lease.clone(), run);
         drop(state);
         // A lease shorter than those before needs more heartbeats than were planned.
@@ -271,7 +287,7 @@ impl Agent {
     /// The server wants a subtask stopped.
     pub(super) fn cancel(&self, subtask: Uuid, reason: &str) {
         tracing::info!(%subtask, reason, "cancelled");
-        for run in self.state.lock().runs.values().filter(|run| run.assignment.subtask_id == subtask) {
+        if let Some(run) = self.state.lock().run_of(subtask) {
             run.stopper.stop(StopReason::Cancelled(reason.to_owned()), GRACE);
         }
     }
@@ -341,7 +357,7 @@ impl Agent {
 
     /// An attempt is over and there is nothing to report of it.
     pub(super) fn forget(&self, assignment: &Assignment) {
-        self.state.lock().runs.remove(&assignment.lease);
+        self.state.lock().over(assignment);
         self.tell();
     }
 
@@ -357,12 +373,14 @@ impl Agent {
         let entry = Entry { server: self.client.server().to_owned(), lease: lease.clone(), report: report.clone() };
         {
             let mut state = self.state.lock();
-            state.runs.remove(&lease.lease);
+            state.over(assignment);
             let ended = Ended { lease: lease.clone(), report: Arc::new(report), kept: false, sent: None };
             state.ended.insert(lease.lease.clone(), ended);
         }
         self.tell();
-        if let Err(error) = self.journal.keep(entry).await {
+        // What is only pretended is worth a write, which outlives this process, but not a sync, which outlives the machine.
+        let sync = !self.tools.is_simulated(&assignment.assigned_tool);
+        if let Err(error) = self.journal.keep(entry, sync).await {
             // Better sent without than not at all.
             tracing::error!(%error, subtask = %lease.subtask_id, "the result is not written down; it is lost if this worker is killed now");
         }

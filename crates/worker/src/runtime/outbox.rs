@@ -186,13 +186,13 @@ impl Inner {
 }
 
 impl Queue {
-    /// Drops the oldest lines of log until the rest fits.
+    /// Drops the oldest until the rest fits; never a result.
     fn shorten(&mut self, limit: usize) {
         while self.bytes > limit {
-            let Some(at) = self.items.iter().position(|item| matches!(item, Item::Log(..))) else { return };
+            let Some(at) = self.items.iter().position(|item| !matches!(item, Item::Result)) else { return };
             if let Some(item) = self.items.remove(at) {
                 self.bytes -= item.bytes();
-                self.dropped += 1;
+                self.dropped += u64::from(matches!(item, Item::Log(..)));
             }
         }
     }
