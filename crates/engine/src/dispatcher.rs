@@ -137,6 +137,8 @@ impl Engine {
         let short_of_slots = given >= round.wanted || seats.iter().any(|(&key, &(_, seen))| fleet.updates(key) != seen);
         if short_of_slots {
             fleet.wake_round(&lanes);
+        } else {
+            fleet.wake_unserved(&lanes);
         }
         drop(fleet);
         for assignment in undelivered {

@@ -83,6 +83,7 @@ pub fn subtask_event(number: u64, seq: u64) -> Event {
         worker: None,
         tool: None,
         error: None,
+        queued_at: None,
         started_at: None,
         completed_at: None,
         simulated: false,

@@ -322,6 +322,18 @@ impl Fleet {
         }
     }
 
+    /// Marks those of a round's lanes as having work still whose every taker is busy now: the round may have
+    /// ended in them for want of slots, though workers that serve other lanes only are free.
+    pub fn wake_unserved(&mut self, lanes: &[LaneKey]) {
+        for key in lanes {
+            let Some(state) = self.lanes.get_mut(key) else { continue };
+            let mut free = self.classes.iter_mut().filter(|class| !class.free.is_empty());
+            if !free.any(|class| class.serve(*key, &state.lane).is_some()) {
+                state.hot = true;
+            }
+        }
+    }
+
     /// Hands an assignment of a claim made at `claimed_at` to its worker, whose row had been replaced `updates`
     /// times when it was offered.
     pub fn hand(&mut self, assignment: Assignment, session: i64, updates: u64, claimed_at: Timestamp) -> Handed {

@@ -155,3 +155,23 @@ async fn the_largest_plan_works_and_a_key_makes_it_once() {
     assert_eq!(detail.row.running, 0);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_backlog_for_one_worker_hides_no_work_of_another() {
+    // No safety net: what is not given away when a slot becomes free is not given away at all.
+    let rig = Rig::start(Options { poll_milliseconds: 3_600_000, ..Options::default() }).await;
+    for tool in ["claude_code", "gemini_cli"] {
+        for _ in 0..40 {
+            rig.submit(task(TaskType::Custom, Some(vec![step("a", &[], Some(tool))]))).await;
+        }
+    }
+    let mut claude = rig.worker("one", &["claude_code"], 1).await;
+    let first = assigned(&mut claude).await;
+    let mut gemini = rig.worker("two", &["gemini_cli"], 4).await;
+    for _ in 0..40 {
+        rig.complete(&assigned(&mut gemini).await).await;
+    }
+    rig.complete(&first).await;
+    assigned(&mut claude).await;
+    rig.stop().await;
+}
