@@ -117,7 +117,9 @@ pub async fn a_rejected_subtask_goes_to_another_worker(f: Fixture) {
     let again = f.claim(two, 1).await.remove(0);
     assert_eq!(again.attempt, 2);
     assert!(f.run(reject(two, None)).await);
+    assert!(f.claim(one, 1).await.is_empty(), "nor the one before it: the two would play ping-pong");
     f.pass(retry::REJECT_PAUSE);
+    f.sweep().await;
     assert_eq!(f.claim(two, 1).await.len(), 1, "after the pause it may");
     let detail = f.store.subtask(given.lease.subtask).await.unwrap().value.unwrap();
     let outcomes: Vec<AttemptOutcome> = detail.attempts.iter().map(|attempt| attempt.outcome).collect();
