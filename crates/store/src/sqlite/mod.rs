@@ -14,6 +14,7 @@ mod queue;
 mod read;
 mod records;
 mod rows;
+mod schema;
 mod sql;
 mod writer;
 
@@ -31,6 +32,7 @@ use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
 
 pub use open::{Options, Synchronous};
+pub use schema::{SchemaChange, migrate, schema};
 
 use crate::query::{
     Counters, EventPage, LogPage, LogQuery, Pool, StoreHealth, SubtaskDetail, SubtaskSummary, TaskDetail, TaskPage,

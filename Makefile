@@ -1,0 +1,84 @@
+# Regatta, for people: `make` shows what there is.
+# Needed: a Rust toolchain (https://rustup.rs) and make. What else a target needs it fetches itself, with cargo.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help up test test-tools test-format test-lint test-run test-docs bench install fmt lint
+
+CARGO ?= cargo
+# With --locked a build takes exactly the versions of Cargo.lock.
+ALL := --workspace --all-targets --locked
+
+help: ## show this
+	@echo "Regatta runs a fleet of AI agents as one system."
+	@echo
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@echo
+	@echo "First steps: make up, then follow what it prints. README.md has the rest."
+
+up: ## build and start everything on this machine (UP="--demo" adds simulated agents)
+	@if [[ -x target/release/regatta ]]; then \
+		echo "building what changed ..."; \
+	else \
+		echo "building regatta: about 5 minutes the first time on two cores, seconds after that ..."; \
+	fi
+	@start=$$SECONDS; $(CARGO) build --release --locked --bin regatta; echo "built in $$((SECONDS - start)) s"
+	@exec target/release/regatta up $(UP)
+
+# The parts of `make test`, the fastest to fail first, each with what it took; the tests come last and have the last word.
+test: test-tools ## everything a change must pass: format, lints, all tests
+	@took=""; \
+	for part in test-format test-lint test-docs; do \
+		start=$$SECONDS; \
+		echo "==> $$part"; \
+		$(MAKE) --no-print-directory $$part; \
+		echo "==> $$part took $$((SECONDS - start)) s"; \
+		took+=" $$part $$((SECONDS - start)) s,"; \
+	done; \
+	echo "==> test-run (until here:$${took%,}; the runner says below what it takes)"; \
+	$(MAKE) --no-print-directory test-run
+
+# A toolchain with rustup's minimal profile has neither.
+test-tools:
+	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+test-format:
+	@$(CARGO) fmt --all --check
+
+test-lint:
+	@$(CARGO) clippy $(ALL) --quiet -- --deny warnings
+
+test-docs:
+	@$(CARGO) test --doc --workspace --locked --quiet
+
+# nextest runs the tests of all binaries side by side; without it cargo's own runner does, one binary after the other.
+test-run:
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run $(ALL) --no-fail-fast; \
+	else \
+		echo "(cargo-nextest is not installed; cargo test runs the same tests, slower)"; \
+		$(CARGO) test $(ALL) --no-fail-fast; \
+	fi
+
+bench: ## measure speed and memory against their limits (about 5 minutes)
+	@$(CARGO) bench --locked --bench budget
+
+install: ## put regatta on your PATH, with completions for your shell
+	$(CARGO) install --path . --locked
+	@bin="$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}/bin/regatta"; \
+	case "$${SHELL##*/}" in \
+		zsh) file="$$HOME/.zfunc/_regatta"; shell=zsh; note=" (needs ~/.zfunc in your fpath)" ;; \
+		fish) file="$${XDG_CONFIG_HOME:-$$HOME/.config}/fish/completions/regatta.fish"; shell=fish; note="" ;; \
+		*) file="$${XDG_DATA_HOME:-$$HOME/.local/share}/bash-completion/completions/regatta"; shell=bash; note="" ;; \
+	esac; \
+	mkdir -p "$$(dirname "$$file")"; "$$bin" completions "$$shell" > "$$file"; \
+	echo "completions for $$shell: $$file$$note"; \
+	command -v regatta >/dev/null || echo "add $$(dirname "$$bin") to your PATH"
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+lint: ## what clippy has to say
+	$(CARGO) clippy $(ALL) -- --deny warnings

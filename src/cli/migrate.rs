@@ -1,0 +1,78 @@
+//! `regatta migrate`: the schema of a database.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use regatta_store::sqlite;
+use serde_json::json;
+
+use super::serve::database;
+use crate::context::Context;
+use crate::exit::{Exit, Outcome};
+use crate::node::store_failure;
+use crate::ui;
+use crate::ui::style::{GOOD, WARN};
+use crate::ui::table::{Cell, Table};
+
+/// Brings a database's schema up to date. A server does that too when it starts; this is for doing it, or looking, before.
+/// Changes only add: an older server of the same major version goes on working. No server may use the database meanwhile.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --check nothing is changed: exit code 0 when there is nothing to do, 1 when there is.
+
+Examples:
+  regatta migrate --check
+  regatta migrate --database sqlite:/var/lib/regatta/regatta.db")]
+pub struct Migrate {
+    /// The database, sqlite:PATH [default: sqlite:DIR/regatta.db]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+
+    /// The folder of the default database [default: ~/.local/share/regatta]
+    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+
+    /// Only show what has been applied and what would be
+    #[arg(long)]
+    check: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Migrate {
+    pub fn run(self, context: &Context) -> Outcome {
+        let path = match self.database.as_deref().or(context.file.serve.database.as_deref()) {
+            Some(url) => database(url)?,
+            None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
+        };
+        if !self.check {
+            sqlite::migrate(&path).map_err(store_failure)?;
+        }
+        let schema = sqlite::schema(&path).map_err(store_failure)?;
+        let pending = schema.iter().filter(|change| change.applied_at.is_none()).count();
+        if self.json {
+            let changes: Vec<_> = schema
+                .iter()
+                .map(|change| json!({"version": change.version, "name": change.name, "applied_at": change.applied_at}))
+                .collect();
+            ui::json::print(&json!({"database": path, "pending": pending, "changes": changes}))?;
+        } else if !context.globals.quiet {
+            let mut table = Table::new(["VERSION", "NAME", "APPLIED"], "NAME");
+            for change in &schema {
+                let applied = match &change.applied_at {
+                    Some(at) => Cell::new(GOOD, at),
+                    None => Cell::new(WARN, "not yet"),
+                };
+                table.row([Cell::from(change.version), Cell::from(&change.name), applied]);
+            }
+            let mut out = anstream::stdout().lock();
+            let state = if pending == 0 { "up to date".to_owned() } else { format!("{pending} changes to apply") };
+            writeln!(out, "{}: {state}", path.display())?;
+            write!(out, "{}", table.render(ui::terminal().map(|(width, _)| width)))?;
+        }
+        Ok(if pending == 0 { Exit::Done } else { Exit::Failed })
+    }
+}

@@ -1,0 +1,149 @@
+//! `regatta serve`: a server node.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::logging::{self, LogArgs};
+use crate::node::NodeOptions;
+use crate::ready::Ready;
+use crate::signals::Signals;
+
+/// Where a server listens when nobody says.
+pub const LISTEN: &str = "localhost:8000";
+
+/// Runs a server: the API, the engine that hands out work, and an embedded store. Workers come by themselves.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+SIGTERM or Ctrl-C drains it: what is under way finishes, workers and watchers are told to come back. The second
+ends it at once; nothing that was acknowledged is lost either way.
+
+Examples:
+  regatta serve
+  regatta serve --listen localhost:9000 --database sqlite:/var/lib/regatta/regatta.db
+  regatta serve --log-format json --log-level info,regatta_engine=debug
+  regatta serve --listen localhost:0 --ready-file ready.json       any free port, written to ready.json")]
+pub struct Serve {
+    /// Host and port to listen on; `localhost` is IPv4 and IPv6, port 0 any free one [default: localhost:8000]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    listen: Vec<String>,
+
+    /// The store, sqlite:PATH [default: sqlite:DIR/regatta.db]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+
+    /// The folder of the default store [default: ~/.local/share/regatta]
+    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+
+    /// How long a worker may be silent before its work goes to another [default: 90]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    lease_seconds: Option<u32>,
+
+    /// Write url and pid to FILE as JSON once it serves
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl Serve {
+    pub async fn run(self, context: &Context) -> Outcome {
+        let file = &context.file.serve;
+        logging::start(&self.log, file.log_format, file.log_level.as_deref(), &context.globals, "info")?;
+        let mut signals = Signals::take()?;
+        let database = match self.database.as_deref().or(file.database.as_deref()) {
+            Some(url) => database(url)?,
+            None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
+        };
+        let node = NodeOptions {
+            listen: listen(self.listen, file.listen.as_deref()),
+            database: database.clone(),
+            lease_seconds: self.lease_seconds.or(file.lease_seconds),
+        };
+        let node = node.build().await?;
+        let url = node.url();
+        tracing::info!(%url, database = %database.display(), "serving");
+        if !context.globals.quiet {
+            let mut out = anstream::stdout().lock();
+            writeln!(out, "Regatta serves at {url}\n  API   {url}/docs\n  data  {}", database.display())?;
+            writeln!(out, "  try   regatta worker --server {url} --tools command\nCtrl-C stops it.")?;
+            out.flush()?;
+        }
+        if let Some(file) = &self.ready_file {
+            Ready { url, pid: std::process::id(), workers: Vec::new() }.write(file)?;
+        }
+        let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+        let running = node.run(async {
+            // Dropped or sent: both mean drain.
+            let _ = drained.await;
+        });
+        let mut running = std::pin::pin!(running);
+        tokio::select! {
+            ended = running.as_mut() => {
+                ended?;
+                return Ok(Exit::Done);
+            }
+            () = signals.next() => tracing::info!("draining; once more to stop at once"),
+        }
+        drop(drain);
+        tokio::select! {
+            ended = running => ended.map(|()| Exit::Done),
+            () = signals.next() => Err(Failure::quiet(Exit::Interrupted)),
+        }
+    }
+}
+
+/// Where to listen: the flags over the configuration file over the default.
+pub fn listen(flags: Vec<String>, file: Option<&str>) -> Vec<String> {
+    match (flags.is_empty(), file) {
+        (false, _) => flags,
+        (true, Some(listen)) => listen.split(',').map(|one| one.trim().to_owned()).collect(),
+        (true, None) => vec![LISTEN.to_owned()],
+    }
+}
+
+/// The file of a database URL.
+///
+/// # Errors
+/// When it is none that this version knows.
+pub fn database(url: &str) -> Result<PathBuf, Failure> {
+    let hint = "give sqlite:PATH, such as sqlite:/var/lib/regatta/regatta.db";
+    let path = match url.split_once(':') {
+        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+        Some(("postgres" | "postgresql", _)) => {
+            return Err(Failure::usage("PostgreSQL comes in a later version of regatta").hint(hint));
+        }
+        _ => return Err(Failure::usage(format!("{url:?} is no database that regatta knows")).hint(hint)),
+    };
+    if path.is_empty() {
+        return Err(Failure::usage(format!("{url:?} names no file")).hint(hint));
+    }
+    Ok(Path::new(path).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_a_file_for_now() {
+        assert_eq!(database("sqlite:a/b.db").unwrap(), Path::new("a/b.db"));
+        assert_eq!(database("sqlite:///var/b.db").unwrap(), Path::new("/var/b.db"));
+        for (url, says) in [("postgres://h/db", "later version"), ("b.db", "no database"), ("sqlite:", "no file")] {
+            let failure = database(url).unwrap_err();
+            assert!(failure.exit == Exit::Usage && failure.what.contains(says), "{failure}");
+        }
+    }
+
+    #[test]
+    fn flags_come_before_the_file() {
+        assert_eq!(listen(vec![], None), ["localhost:8000"]);
+        assert_eq!(listen(vec![], Some("localhost:1, [::1]:2")), ["localhost:1", "[::1]:2"]);
+        assert_eq!(listen(vec!["localhost:3".to_owned()], Some("localhost:1")), ["localhost:3"]);
+    }
+}

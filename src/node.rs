@@ -1,0 +1,143 @@
+//! A server node: store, bus, engine and HTTP wired together, for `serve` and `up`.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use regatta_bus::LocalBus;
+use regatta_engine::{CommitSink, Service as EngineService};
+use regatta_server::{Handle, Service as ServerService};
+use regatta_store::sqlite::{self, SqliteStore};
+use regatta_store::{Store, StoreError};
+use tokio::sync::oneshot;
+
+use crate::exit::{Exit, Failure};
+
+/// What a node is made of.
+pub struct NodeOptions {
+    /// The database file.
+    pub database: PathBuf,
+    /// Where to listen.
+    pub listen: Vec<String>,
+    /// How long a lease holds without renewal, in seconds.
+    pub lease_seconds: Option<u32>,
+}
+
+/// A node that has its store and its addresses.
+pub struct Node {
+    store: Arc<dyn Store>,
+    engine: EngineService,
+    server: ServerService,
+    handle: Handle,
+}
+
+impl NodeOptions {
+    /// Takes the database and the addresses; connections wait until [`Node::run`].
+    ///
+    /// # Errors
+    /// When the database cannot be used or an address cannot be had, with what to do.
+    pub async fn build(self) -> Result<Node, Failure> {
+        let sink = CommitSink::new(Arc::new(LocalBus::new()));
+        let (path, opened_with) = (self.database, sink.clone());
+        // It may have to change its schema, which takes a while.
+        let store = tokio::task::spawn_blocking(move || SqliteStore::open(sqlite::Options::new(path), opened_with))
+            .await
+            .map_err(|error| Failure::failed(format!("the store could not be opened: {error}")))?
+            .map_err(store_failure)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let built = build_over(store.clone(), &sink, self.listen, self.lease_seconds).await;
+        match built {
+            Ok((engine, server, handle)) => Ok(Node { store, engine, server, handle }),
+            Err(failure) => {
+                store.close().await;
+                Err(failure)
+            }
+        }
+    }
+}
+
+async fn build_over(
+    store: Arc<dyn Store>,
+    sink: &CommitSink,
+    listen: Vec<String>,
+    lease_seconds: Option<u32>,
+) -> Result<(EngineService, ServerService, Handle), Failure> {
+    let mut options = regatta_engine::Options::default();
+    options.lease_seconds = lease_seconds.unwrap_or(options.lease_seconds);
+    let (engine, engine_service) = options
+        .build(store, sink)
+        .await
+        .map_err(|error| Failure::failed(format!("the engine cannot start: {error}")))?;
+    let (server, handle) =
+        regatta_server::Options { listen, ..Default::default() }.build(engine).map_err(listen_failure)?;
+    Ok((engine_service, server, handle))
+}
+
+impl Node {
+    /// Its URL, without a slash at its end.
+    pub fn url(&self) -> String {
+        self.handle.url()
+    }
+
+    /// Serves until `drain` is done: then finishes what is under way, stops dispatching, and closes the store.
+    ///
+    /// # Errors
+    /// When a part of it ends by itself.
+    pub async fn run(self, drain: impl Future<Output = ()>) -> Result<(), Failure> {
+        let Self { store, engine, server, .. } = self;
+        let (stop_engine, engine_stops) = oneshot::channel::<()>();
+        let mut engine = tokio::spawn(engine.run(async move {
+            // Dropped or sent: both mean stop.
+            let _ = engine_stops.await;
+        }));
+        let mut engine_ended = None;
+        let served = server
+            .run(async {
+                tokio::select! {
+                    () = drain => {}
+                    ended = &mut engine => engine_ended = Some(ended),
+                }
+            })
+            .await;
+        drop(stop_engine);
+        let early = engine_ended.is_some();
+        let ended = match engine_ended {
+            Some(ended) => ended,
+            None => engine.await,
+        };
+        store.close().await;
+        served.map_err(|error| Failure::failed(format!("the server cannot serve: {error}")))?;
+        match ended {
+            Ok(Ok(())) if !early => Ok(()),
+            Ok(Ok(())) => Err(Failure::failed("the engine ended by itself").hint("its log has the reason")),
+            Ok(Err(error)) => Err(Failure::failed(format!("the engine failed: {error}"))),
+            Err(error) => Err(Failure::failed(format!("the engine failed: {error}"))),
+        }
+    }
+}
+
+/// What is wrong with the store, and its own hint.
+pub fn store_failure(error: StoreError) -> Failure {
+    let text = match error {
+        StoreError::Open(text) => text,
+        other => other.to_string(),
+    };
+    with_hint(Exit::Failed, &text)
+}
+
+fn listen_failure(error: regatta_server::ListenError) -> Failure {
+    use regatta_server::ListenError;
+    let exit = match &error {
+        ListenError::NoAddress(_) | ListenError::BeyondLoopback(_) | ListenError::Nowhere => Exit::Usage,
+        ListenError::Taken { .. } | ListenError::Refused { .. } => Exit::Failed,
+    };
+    with_hint(exit, &error.to_string())
+}
+
+/// A sentence of ours says first what happened and, after a semicolon, what to do.
+pub fn with_hint(exit: Exit, text: &str) -> Failure {
+    match text.split_once("; ") {
+        Some((what, hint)) => Failure { exit, what: what.to_owned(), hint: Some(hint.to_owned()) },
+        None => Failure { exit, what: text.to_owned(), hint: None },
+    }
+}

@@ -1,0 +1,33 @@
+//! SIGINT (Ctrl-C) and SIGTERM for servers: the first drains, the second ends at once.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::Failure;
+
+/// Both signals; taking them keeps them from ending the process.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals. Inside a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn take() -> Result<Self, Failure> {
+        let refused = |error| Failure::failed(format!("signals cannot be handled: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
+            terminate: signal(SignalKind::terminate()).map_err(refused)?,
+        })
+    }
+
+    /// The next of either.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Showing a task while it moves, in one of three forms: drawn in place on a terminal, a line an event, or JSON.
+
+mod dag;
+mod draw;
+mod lines;
+mod live;
+pub mod names;
+pub mod results;
+
+use regatta_client::Client;
+use regatta_client::api::task::TaskDetail;
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::feed::{Feed, Item, ended_well};
+use crate::ui;
+
+/// How a task is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Drawn in place.
+    Live,
+    /// A line an event.
+    Lines,
+    /// A JSON object an event.
+    Json,
+}
+
+impl Form {
+    /// The form for this output.
+    pub fn of(json: bool) -> Self {
+        match (json, ui::terminal()) {
+            (true, _) => Self::Json,
+            (false, Some(_)) => Self::Live,
+            (false, None) => Self::Lines,
+        }
+    }
+}
+
+/// Shows a task until it ends, then its results. The exit code is that of the task.
+///
+/// # Errors
+/// When the server is lost, or Ctrl-C comes.
+pub async fn task(context: &Context, client: &Client, id: Uuid, form: Form) -> Outcome {
+    let task = client.task(id).await?;
+    let feed = Feed::start(client.clone(), id);
+    let shown = async {
+        match form {
+            Form::Live => live::show(client, task, feed).await,
+            Form::Lines => lines::show(client, task, feed).await,
+            Form::Json => json(feed).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = shown => ended?,
+        _ = tokio::signal::ctrl_c() => return Err(left_running(context, id)),
+    };
+    if form != Form::Json {
+        results::print_end(&ended)?;
+        results::print(client, &ended).await?;
+    }
+    Ok(if ended_well(&ended) { Exit::Done } else { Exit::Failed })
+}
+
+async fn json(mut feed: Feed) -> Result<TaskDetail, Failure> {
+    loop {
+        match feed.next().await? {
+            Item::Event(event) => ui::json::print_line(&event)?,
+            Item::CaughtUp => {}
+            Item::Ended(task) => return Ok(*task),
+        }
+    }
+}
+
+/// Waits until a task ends.
+///
+/// # Errors
+/// The client's.
+pub async fn until_end(client: &Client, id: Uuid) -> Result<TaskDetail, regatta_client::Error> {
+    loop {
+        let task = client.wait_for_task(id, 60).await?;
+        if task.status.is_ended() {
+            return Ok(task);
+        }
+    }
+}
+
+/// Ctrl-C came: the task goes on without us.
+pub fn left_running(context: &Context, id: Uuid) -> Failure {
+    if context.globals.quiet {
+        return Failure::quiet(Exit::Interrupted);
+    }
+    Failure::interrupted("interrupted; the task goes on without you")
+        .hint(format!("see it again with `regatta task watch {id}`, stop it with `regatta task cancel {id}`"))
+}
