@@ -17,7 +17,7 @@ pub use regatta_client::api::frames::all::Event;
 #[derive(Debug)]
 pub enum Item {
     /// Something happened.
-    Event(Event),
+    Event(Box<Event>),
     /// That was the past; what comes now is live. Comes once.
     CaughtUp,
     /// The task has ended, and every event was given. Nothing comes after it.
@@ -117,7 +117,7 @@ impl Source {
 
     /// Gives an event of the stream; what is missing before it is fetched first.
     async fn event(&mut self, event: Event) -> Result<(), Stop> {
-        let Some(seq) = event.seq() else { return self.give(Item::Event(event)).await };
+        let Some(seq) = event.seq() else { return self.give(Item::Event(Box::new(event))).await };
         if seq > self.seen + 1 {
             self.past().await?;
         }
@@ -129,7 +129,7 @@ impl Source {
             return Ok(());
         }
         self.seen = seq;
-        self.give(Item::Event(event)).await
+        self.give(Item::Event(Box::new(event))).await
     }
 
     /// Gives everything that is kept and was not given.

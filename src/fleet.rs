@@ -40,8 +40,11 @@ pub enum News {
 pub struct Fleet {
     keepers: JoinSet<()>,
     phase: watch::Sender<Phase>,
-    pids: Arc<Mutex<Vec<(String, Option<u32>)>>>,
+    pids: Pids,
 }
+
+/// Names and processes, as far as they run.
+type Pids = Arc<Mutex<Vec<(String, Option<u32>)>>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Phase {
@@ -98,7 +101,7 @@ struct Keeper {
     binary: PathBuf,
     news: mpsc::Sender<News>,
     phase: watch::Receiver<Phase>,
-    pids: Arc<Mutex<Vec<(String, Option<u32>)>>>,
+    pids: Pids,
 }
 
 impl Keeper {

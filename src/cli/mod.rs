@@ -1,6 +1,7 @@
 //! The command line: what there is, a file a command.
 
 mod completions;
+mod migrate;
 mod serve;
 mod status;
 mod task;
@@ -61,6 +62,8 @@ enum Command {
     Workers(workers::Command),
     /// What runs, what waits and why, on one screen
     Status(status::Status),
+    /// Look at a database's schema, or bring it up to date
+    Migrate(migrate::Migrate),
     /// Completions for your shell
     Completions(completions::Completions),
 }
@@ -131,6 +134,7 @@ impl Command {
             Self::Task(command) => client_side(context, command.run(context)),
             Self::Workers(command) => client_side(context, command.run(context)),
             Self::Status(command) => client_side(context, command.run(context)),
+            Self::Migrate(command) => command.run(context),
             Self::Completions(command) => command.run(),
         }
     }

@@ -138,24 +138,26 @@ impl Up {
 
         if !context.globals.quiet {
             // The terminal may be gone, and stopping goes on all the same.
-            let _ = anstream::eprintln!("\nstopping: what runs may finish; Ctrl-C again does not wait");
+            let _ = writeln!(anstream::stderr().lock(), "\nstopping: what runs may finish; Ctrl-C again does not wait");
         }
         fleet.drain();
-        let stopped = async {
-            // The server last: until then it takes the workers' last results.
-            tokio::select! {
-                () = fleet.left() => {}
-                ended = running.as_mut() => return ended,
-            }
-            drop(drain_node);
-            running.as_mut().await
-        };
-        let mut stopped = std::pin::pin!(stopped);
-        let ended = loop {
-            tokio::select! {
-                ended = stopped.as_mut() => break Some(ended),
-                Some(news) = news.recv() => say(&news),
-                () = signals.next() => break None,
+        let ended = {
+            let stopped = async {
+                // The server last: until then it takes the workers' last results.
+                tokio::select! {
+                    () = fleet.left() => {}
+                    ended = running.as_mut() => return ended,
+                }
+                drop(drain_node);
+                running.as_mut().await
+            };
+            let mut stopped = std::pin::pin!(stopped);
+            loop {
+                tokio::select! {
+                    ended = stopped.as_mut() => break Some(ended),
+                    Some(news) = news.recv() => say(&news),
+                    () = signals.next() => break None,
+                }
             }
         };
         match ended {

@@ -1,6 +1,6 @@
 //! `regatta worker`: a worker agent.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser};
@@ -136,7 +136,7 @@ fn help() -> Outcome {
         worker: Worker,
     }
     // Where this cannot be written, nobody reads it.
-    let _ = anstream::eprintln!("{}", Only::command().render_help().ansi());
+    let _ = writeln!(anstream::stderr().lock(), "{}", Only::command().render_help().ansi());
     Err(Failure::usage("the worker knows no server")
         .hint("name one with --server or REGATTA_SERVER, or give a configuration file"))
 }

@@ -64,7 +64,7 @@ impl Scene<'_> {
             _ => format!(" {done}/{total}, {running} running{failed}, {took}"),
         };
         let room = 30.min(self.columns / 3);
-        let filled = if total == 0 { 0 } else { room * done / total };
+        let filled = (room * done).checked_div(total).unwrap_or(0);
         let bar = "━".repeat(filled);
         let rest = "─".repeat(room - filled);
         cut_styled(&[(word::task(self.dag.status), &bar), (DIM, &rest), (PLAIN, &figures)], self.columns)

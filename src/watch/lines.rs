@@ -32,7 +32,7 @@ pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<T
             Item::CaughtUp => continue,
             Item::Ended(task) => return Ok(*task),
         };
-        match event {
+        match *event {
             Event::SubtaskUpdate(update) => {
                 let row = update.data.row;
                 let step = steps.entry(row.subtask_id).or_insert_with(|| Step { name: row.name.clone(), last: None });

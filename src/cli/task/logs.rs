@@ -69,8 +69,12 @@ impl Logs {
                 }
             };
             match item {
-                Item::Event(Event::Log(log)) => self.print(&log.data, log.seq.unwrap_or_default(), &steps)?,
-                Item::Event(_) | Item::CaughtUp => {}
+                Item::Event(event) => {
+                    if let Event::Log(log) = *event {
+                        self.print(&log.data, log.seq.unwrap_or_default(), &steps)?;
+                    }
+                }
+                Item::CaughtUp => {}
                 Item::Ended(_) => return Ok(Exit::Done),
             }
         }

@@ -66,7 +66,7 @@ impl Get {
                 table.row([
                     Cell::from(&subtask.name),
                     subtask.assigned_tool.clone().unwrap_or_default().into(),
-                    subtask.attempt.into(),
+                    number(subtask.attempt).into(),
                     subtask.started_at.map(|at| time::seconds(time::between(at, now))).unwrap_or_default().into(),
                     Cell::new(DIM, subtask.task_id),
                 ]);
@@ -75,6 +75,11 @@ impl Get {
         }
         Ok(Exit::Done)
     }
+}
+
+/// A number, where there is one.
+fn number(number: impl Into<Option<u32>>) -> String {
+    number.into().map(|number| number.to_string()).unwrap_or_default()
 }
 
 /// What a worker told of its machine, in a line.
