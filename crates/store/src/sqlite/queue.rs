@@ -17,6 +17,8 @@ pub(super) struct Job {
     pub(super) queued: Instant,
     pub(super) answer: oneshot::Sender<Result<Timed<Answer>, StoreError>>,
     rows: usize,
+    /// Its place in the order of arrival, given when it is queued.
+    number: u64,
 }
 
 impl Job {
@@ -26,7 +28,7 @@ impl Job {
     ) -> (Self, oneshot::Receiver<Result<Timed<Answer>, StoreError>>) {
         let (answer, answered) = oneshot::channel();
         let rows = rows(&command);
-        (Self { now, command, queued: Instant::now(), answer, rows }, answered)
+        (Self { now, command, queued: Instant::now(), answer, rows, number: 0 }, answered)
     }
 }
 
@@ -90,6 +92,8 @@ fn rows(command: &Command) -> usize {
 struct Waiting {
     jobs: [VecDeque<Job>; CLASSES],
     rows: [usize; CLASSES],
+    /// Commands that came so far.
+    arrived: u64,
     closed: bool,
     /// Whether the writer sleeps and must be woken.
     idle: bool,
@@ -108,7 +112,7 @@ impl Queue {
         Self { waiting: Mutex::default(), arrived: Condvar::new(), limit }
     }
 
-    pub(super) fn push(&self, job: Job) -> Result<(), StoreError> {
+    pub(super) fn push(&self, mut job: Job) -> Result<(), StoreError> {
         let class = class(&job.command);
         let mut waiting = self.waiting.lock();
         if waiting.closed {
@@ -118,6 +122,8 @@ impl Queue {
         if waiting.rows[class] > 0 && waiting.rows[class] + job.rows > self.limit {
             return Err(StoreError::Overloaded);
         }
+        waiting.arrived += 1;
+        job.number = waiting.arrived;
         waiting.rows[class] += job.rows;
         waiting.jobs[class].push_back(job);
         if std::mem::take(&mut waiting.idle) {
@@ -127,7 +133,8 @@ impl Queue {
         Ok(())
     }
 
-    /// The next group, in the order of arrival within each class: what is there at once, else what comes.
+    /// The next group: what is there at once, else what comes. The classes decide what gets into it; within it
+    /// the order is that of arrival, so that a worker's last lines of log come before its result.
     /// `None` when the queue is closed and empty, or with `patience` when nothing came in that time
     /// (then `Some` of an empty group).
     pub(super) fn take(&self, patience: Option<Duration>) -> Option<Vec<Job>> {
@@ -166,6 +173,7 @@ impl Queue {
                 }
             }
         }
+        group.sort_unstable_by_key(|job| job.number);
         Some(group)
     }
 
@@ -184,8 +192,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use regatta_model::command::{Acknowledge, CancelTask};
-    use regatta_model::{TaskId, WorkerId};
+    use regatta_model::command::{Acknowledge, AppendLog, CancelTask};
+    use regatta_model::{LogLevel, TaskId, WorkerId};
     use uuid::Uuid;
 
     fn cancel() -> Job {
@@ -204,9 +212,39 @@ mod tests {
         assert_eq!(refused, 950);
         queue.push(acknowledge()).unwrap();
         let group = queue.take(None).unwrap();
-        assert_eq!(group[0].command.name(), "Acknowledge");
+        assert_eq!(group[50].command.name(), "Acknowledge");
         assert_eq!(group.len(), 51);
         queue.push(cancel()).unwrap();
+    }
+
+    #[test]
+    fn a_flood_of_callers_does_not_keep_workers_out_of_a_group() {
+        let queue = Queue::new(10_000);
+        (0..1_000).for_each(|_| queue.push(cancel()).unwrap());
+        queue.push(acknowledge()).unwrap();
+        let group = queue.take(None).unwrap();
+        assert_eq!((group.len(), group[255].command.name()), (256, "Acknowledge"));
+    }
+
+    #[test]
+    fn a_group_keeps_the_order_of_arrival_over_all_classes() {
+        let queue = Queue::new(10_000);
+        let log = || {
+            let append = AppendLog {
+                subtask: TaskId::from_random(Uuid::nil()).subtask(0),
+                lease: None,
+                worker: None,
+                level: LogLevel::Info,
+                message: "the last line before the result".into(),
+                metadata: None,
+            };
+            Job::new(Timestamp(0), Command::AppendLog(append)).0
+        };
+        for job in [log(), acknowledge(), cancel(), log(), acknowledge()] {
+            queue.push(job).unwrap();
+        }
+        let names: Vec<_> = queue.take(None).unwrap().iter().map(|job| job.command.name()).collect();
+        assert_eq!(names, ["AppendLog", "Acknowledge", "CancelTask", "AppendLog", "Acknowledge"]);
     }
 
     #[test]
