@@ -11,6 +11,7 @@ use axum::extract::{Json, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -71,6 +72,8 @@ impl Server {
             .with_state(shared.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        // As the real server does: small frames must not wait for each other's acknowledgement.
+        let listener = listener.tap_io(|socket| socket.set_nodelay(true).unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { shared, address, task }
     }
