@@ -27,6 +27,8 @@ use crate::tools::{Stop, StopReason, Stopper};
 
 /// A gap between two looks at the clock that is longer than this, in milliseconds, means that this process stood still.
 const STOOD_STILL_MS: u64 = 3_000;
+/// How long after that, in milliseconds, what is read may have been sent before.
+const CATCHING_UP_MS: u64 = 1_000;
 /// A result that was sent and not answered for this long is sent again.
 const RESEND: Duration = Duration::from_secs(10);
 /// How many such results are sent again at a time.
@@ -69,11 +71,20 @@ struct State {
     resumed_ms: u64,
     /// When the clock was last looked at.
     ticked_ms: u64,
+    /// Since when this process stood still, and until when what it reads may come from that time.
+    stood_still: Option<(u64, u64)>,
 }
 
 impl State {
     fn run_of(&self, subtask: Uuid) -> Option<&Run> {
         self.runs.get(self.of_subtask.get(&subtask)?)
+    }
+
+    fn look_at_clock(&mut self, now_ms: u64) {
+        if now_ms.saturating_sub(self.ticked_ms) > STOOD_STILL_MS {
+            self.stood_still = Some((self.ticked_ms, now_ms + CATCHING_UP_MS));
+        }
+        self.ticked_ms = now_ms;
     }
 
     fn over(&mut self, assignment: &Assignment) {
@@ -255,7 +266,11 @@ impl Agent {
         }
         // A process that stood still reads late what was sent early: then the lease counts from before.
         let now = boot_ms();
-        let given = if now - state.ticked_ms > STOOD_STILL_MS { state.ticked_ms } else { now };
+        state.look_at_clock(now);
+        let given = match state.stood_still {
+            Some((since, until)) if now <= until => since,
+            _ => now,
+        };
         let clock = LeaseClock::new(assignment.lease_seconds, given);
         if clock.stop_at_ms() <= now {
             return Admission::Refuse(assignment, "the assignment came too late: its lease is nearly over".into());
@@ -336,7 +351,7 @@ impl Agent {
         const LOOK_AGAIN_MS: u64 = 1000;
         let mut state = self.state.lock();
         let now = boot_ms();
-        state.ticked_ms = now;
+        state.look_at_clock(now);
         let mut next = LOOK_AGAIN_MS;
         for run in state.runs.values() {
             match run.lease.stop_at_ms().checked_sub(now) {

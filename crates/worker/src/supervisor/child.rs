@@ -4,7 +4,7 @@
 //! forking twice, by moving to another session or by clearing its environment. One thread does everything; a second one only
 //! waits until some child has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -250,11 +250,10 @@ impl Keeper {
 
     /// Children of this process that are no tool: what tools left behind.
     fn adopted(&self) -> Vec<Pid> {
+        let running = self.tools.values().filter(|tool| tool.ended.is_none());
+        let leaders: HashSet<Pid> = running.map(|tool| tool.leader).collect();
         let mut pids = proc::children(rustix::process::getpid());
-        pids.retain(|pid| {
-            let is_tool = |tool: &Tool| tool.leader == *pid && tool.ended.is_none();
-            !self.tools.values().any(is_tool) && proc::is_alive(*pid)
-        });
+        pids.retain(|pid| !leaders.contains(pid) && proc::is_alive(*pid));
         pids
     }
 

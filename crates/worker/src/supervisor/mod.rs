@@ -32,6 +32,9 @@ pub use leftovers::end_marked;
 pub use protocol::SUBCOMMAND;
 use protocol::{PREFIX, Received, Receiver, Report, Request, Spawn};
 
+/// How long a program has between SIGTERM and SIGKILL when nobody waits for it any more.
+const DROPPED_GRACE: Duration = Duration::from_secs(2);
+
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
@@ -71,7 +74,7 @@ pub struct Program {
     pub deadline_ms: Option<u64>,
 }
 
-/// A running program. Dropping it leaves the program to run; its output is then lost.
+/// A running program. Dropping it ends the program.
 #[derive(Debug)]
 pub struct Process {
     /// What the program reads.
@@ -86,17 +89,31 @@ pub struct Process {
     pub exit: ExitWait,
 }
 
-/// Ends a running program.
+/// Ends a running program, when it is told to or dropped before [`Self::done`].
 #[derive(Debug)]
 pub struct Stopper {
     id: u64,
     supervisor: Supervisor,
+    done: bool,
 }
 
 impl Stopper {
+    /// The program is over; there is nothing left to end.
+    pub fn done(mut self) {
+        self.done = true;
+    }
+
     /// Ends the program and all that it started: SIGTERM, and after `grace` SIGKILL. Returns at once; [`ExitWait::wait`] says when it is over.
     pub fn stop(&self, grace: Duration) {
         self.supervisor.tell(&Request::Stop { id: self.id, grace_ms: grace.as_millis() as u64 });
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stop(DROPPED_GRACE);
+        }
     }
 }
 
@@ -219,7 +236,7 @@ impl Supervisor {
         let _ = link.out.send(Outgoing { frame, fds });
         is_started.await.unwrap_or_else(|_| Err(SpawnError::NoSupervisor("it was killed".into())))?;
         Ok(Process {
-            stopper: Stopper { id, supervisor: self.clone() },
+            stopper: Stopper { id, supervisor: self.clone(), done: false },
             exit: ExitWait { exited },
             stdin: Some(pipe::Sender::from_owned_fd(stdin_write).map_err(refused)?),
             stdout: pipe::Receiver::from_owned_fd(stdout_read).map_err(refused)?,

@@ -69,3 +69,22 @@ async fn a_worker_that_stands_still_loses_its_process_to_the_supervisor() {
     crate::bench::until_no_processes(&worker.machine_id).await;
     worker.signal(Signal::CONT);
 }
+
+#[tokio::test]
+async fn an_assignment_that_is_read_late_is_refused() {
+    let server = Server::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let worker = Outside::start(&server, data.path(), "tools = [\"command\"]").await;
+    server.nth("resume", 1).await;
+    worker.signal(Signal::STOP);
+    let mark = data.path().join("ran");
+    let given = server.assign("command", json!({"argv": ["touch", mark.display().to_string()]}), |data| {
+        data["lease_seconds"] = 2.into();
+    });
+    // Longer than the lease, and than a pause that is no standstill.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    worker.signal(Signal::CONT);
+    let rejected = server.wait_for("task_rejected", |rejected| given.is(rejected)).await;
+    assert!(rejected["reason"].as_str().unwrap().contains("too late"));
+    assert!(!mark.exists());
+}

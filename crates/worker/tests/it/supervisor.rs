@@ -185,3 +185,12 @@ async fn when_the_supervisor_is_killed_its_tools_are_ended_and_the_next_starts_a
     let mut next = supervisor.spawn(shell("exit 4")).await.unwrap();
     assert_eq!(next.exit.wait().await, Exit::Code(4));
 }
+
+#[tokio::test]
+async fn a_program_that_nobody_waits_for_any_more_is_ended() {
+    let (supervisor, identity) = supervisor();
+    let mut process = supervisor.spawn(shell("echo up; sleep 600")).await.unwrap();
+    read_until(&mut process, "up").await;
+    drop(process);
+    until_none_of(&identity).await;
+}

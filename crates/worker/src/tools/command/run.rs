@@ -176,6 +176,7 @@ impl Run {
             if let Some((exit, _)) = ended
                 && read
             {
+                stopper.done();
                 return exit;
             }
             let last_words = ended.map_or_else(Instant::now, |(_, until)| until);
