@@ -281,6 +281,8 @@ impl Supervisor {
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
             .arg0("regatta")
+            // It needs none, and the worker's token may be in it.
+            .env_clear()
             // Its own group: Ctrl-C in a terminal reaches the worker only.
             .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(far)))
