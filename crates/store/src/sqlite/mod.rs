@@ -129,6 +129,11 @@ impl SqliteStore {
         })
     }
 
+    /// Commands that wait for the writer.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Statements that reads have run so far, to see that a read's number does not grow with its rows.
     pub fn read_statements(&self) -> u64 {
         self.readers.statements()

@@ -4,5 +4,6 @@ mod conformance;
 mod invariants;
 mod properties;
 mod sequences;
+mod sqlite;
 
 mod support;

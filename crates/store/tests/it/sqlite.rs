@@ -1,0 +1,287 @@
+//! What only the SQLite store can show: its file, its groups, its statements.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use regatta_model::command::*;
+use regatta_model::ledger::ProgressChange;
+use regatta_model::*;
+use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
+use regatta_store::{Committed, LogQuery, Sink, Store, StoreError, StoreExt};
+
+use crate::support::{BEGIN, LEASE, Recorder, all_tasks, all_workers, heartbeat, new_task, registration, report};
+
+fn options(folder: &tempfile::TempDir) -> Options {
+    Options { synchronous: Synchronous::Off, ..Options::new(folder.path().join("test.db")) }
+}
+
+fn open(options: Options) -> Result<SqliteStore, String> {
+    SqliteStore::open(options, Arc::new(Recorder::default())).map_err(|error| error.to_string())
+}
+
+/// Holds the writer up after each commit while its gate is locked.
+#[derive(Default)]
+struct Gate {
+    gate: Arc<Mutex<()>>,
+    groups: Mutex<u32>,
+}
+
+impl Sink for Gate {
+    fn progressed(&self, _: &[ProgressChange]) {}
+    fn committed(&self, _: Committed) {
+        *self.groups.lock() += 1;
+        drop(self.gate.lock());
+    }
+}
+
+async fn submit(store: &SqliteStore, task: task::NewTask) -> Result<Submitted, StoreError> {
+    Ok(store.run(BEGIN, Submit { tasks: vec![task], idempotency: None }).await?.value)
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(options(&folder)).unwrap();
+    let refused = open(options(&folder)).err().unwrap();
+    assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+    assert!(refused.contains("stop that server"), "{refused}");
+    first.close().await;
+    open(options(&folder)).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.db"), "this is a letter and not a database, whatever its name may say")
+        .unwrap();
+    let refused = open(options(&folder)).err().unwrap();
+    assert!(refused.contains("is not a Regatta database; choose another file"), "{refused}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = rusqlite::Connection::open(folder.path().join("test.db")).unwrap();
+    foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(foreign);
+    let refused = open(options(&folder)).err().unwrap();
+    assert!(refused.contains("another program's database"), "{refused}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = open(Options::new(file.join("test.db"))).err().unwrap();
+    assert!(refused.contains("cannot be made") && refused.contains("choose another place"), "{refused}");
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("test.db")).unwrap();
+    let refused = open(options(&folder)).err().unwrap();
+    assert!(refused.contains("let this user write"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_only_when_it_must_be() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(options(&folder)).unwrap());
+    let newer = |version: i64, needs: &str| {
+        let conn = rusqlite::Connection::open(folder.path().join("test.db")).unwrap();
+        let row = rusqlite::params![version, needs];
+        conn.execute("INSERT INTO schema_migrations VALUES (?1, 'later', '', ?2, '')", row).unwrap();
+    };
+    newer(900, "0.0.1");
+    drop(open(options(&folder)).unwrap());
+    newer(901, "900.0.0");
+    let refused = open(options(&folder)).err().unwrap();
+    assert!(refused.contains("needs at least version 900.0.0") && refused.contains("install"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_command_of_a_group_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(Gate::default());
+    let store = Arc::new(SqliteStore::open(options(&folder), sink.clone()).unwrap());
+    let held = sink.gate.clone();
+    let known = new_task(&[("a", &[])]);
+    let waiting: Vec<_> = {
+        let _held = held.lock();
+        let first = {
+            let (store, task) = (store.clone(), known.clone());
+            tokio::spawn(async move { submit(&store, task).await })
+        };
+        // The first one is committed, and the writer is held up behind it.
+        while *sink.groups.lock() == 0 {
+            std::thread::yield_now();
+        }
+        let mut waiting = vec![first];
+        for n in 0..20 {
+            // The eleventh uses an id that is taken, which the database refuses.
+            let task = if n == 10 { known.clone() } else { new_task(&[("a", &[])]) };
+            let store = store.clone();
+            waiting.push(tokio::spawn(async move { submit(&store, task).await }));
+        }
+        while store.queued() < 20 {
+            std::thread::yield_now();
+        }
+        waiting
+    };
+    let mut failed = Vec::new();
+    for (place, waiting) in waiting.into_iter().enumerate() {
+        match waiting.await.unwrap() {
+            Ok(submitted) => assert_eq!(submitted, Submitted::Made),
+            Err(StoreError::Database(_)) => failed.push(place),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(failed, [11]);
+    assert_eq!(store.tasks(all_tasks()).await.unwrap().value.total.unwrap().count, 20);
+    let counters = store.counters(BEGIN).await.unwrap().value;
+    assert_eq!(counters.tasks, [(TaskStatus::InProgress, 20)]);
+    assert_eq!(counters.subtasks, [(SubtaskStatus::Queued, 20)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_shares_a_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(Gate::default());
+    let store = Arc::new(SqliteStore::open(options(&folder), sink.clone()).unwrap());
+    let held = sink.gate.clone();
+    let waiting: Vec<_> = {
+        let _held = held.lock();
+        let call = |_| {
+            let store = store.clone();
+            tokio::spawn(async move { submit(&store, new_task(&[("a", &[])])).await })
+        };
+        let waiting = (0..21).map(call).collect();
+        // Whatever came first is held up behind its commit; the rest waits.
+        while *sink.groups.lock() == 0 {
+            std::thread::yield_now();
+        }
+        waiting
+    };
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().unwrap(), Submitted::Made);
+    }
+    // The sink hears of a commit after its answers, and before the next one.
+    store.run(BEGIN, Acknowledge { worker: WorkerId(uuid::Uuid::nil()) }).await.unwrap();
+    let groups = *sink.groups.lock();
+    assert!((1..21).contains(&groups), "{groups} commits for 21 commands");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_submissions_is_refused_and_heartbeats_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(Gate::default());
+    let limited = Options { queue_rows: 100, ..options(&folder) };
+    let store = Arc::new(SqliteStore::open(limited, sink.clone()).unwrap());
+    let worker = store.run(BEGIN, registration("m", 1, None)).await.unwrap().value.worker;
+    let held = sink.gate.clone();
+    let (flood, beat) = {
+        let _held = held.lock();
+        let flood: Vec<_> = (0..200)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move { submit(&store, new_task(&[("a", &[])])).await })
+            })
+            .collect();
+        while !flood.iter().any(|call| call.is_finished()) {
+            std::thread::yield_now();
+        }
+        let beating = store.clone();
+        let beat = tokio::spawn(async move { beating.run(BEGIN, heartbeat(worker, None)).await });
+        (flood, beat)
+    };
+    assert_eq!(beat.await.unwrap().unwrap().value, Heard::Yes);
+    let (mut made, mut refused) = (0, 0);
+    for call in flood {
+        match call.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(StoreError::Overloaded) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(made > 0 && refused > 0, "{made} made, {refused} refused");
+    assert_eq!(store.tasks(all_tasks()).await.unwrap().value.total.unwrap().count, made);
+}
+
+#[tokio::test]
+async fn a_row_that_should_be_there_and_is_not_fails_its_command_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(options(&folder)).unwrap();
+    let mut task = new_task(&[("a", &[])]);
+    // A plan whose second step was never written.
+    task.plan.as_mut().unwrap().steps.steps[0].dependents = [7].into();
+    let id = task.id;
+    submit(&store, task).await.unwrap();
+    let worker = store.run(BEGIN, registration("m", 1, None)).await.unwrap().value;
+    let seat = Seat { worker: worker.key, session: worker.session, free: 1 };
+    let lanes = vec![LaneOffer { lane: LaneKey(1), takers: vec![(0, "t".into())] }];
+    let claim = Claim { seats: vec![seat], lanes, limit: 1, lease: LEASE, nonce: 1 };
+    let given = store.run(BEGIN, claim).await.unwrap().value.remove(0);
+    let failed = store.run(BEGIN, report(given.lease, Ok(()), "{}")).await;
+    assert!(matches!(failed, Err(StoreError::Database(_))), "{failed:?}");
+    let row = store.task(id).await.unwrap().value.unwrap().row;
+    assert_eq!((row.completed, row.running), (0, 1), "nothing of it was done");
+    assert_eq!(submit(&store, new_task(&[])).await.unwrap(), Submitted::Made);
+}
+
+/// Statements of each read with these many rows behind it.
+async fn statements(rows: usize) -> Vec<(&'static str, u64)> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(options(&folder)).unwrap();
+    let names: Vec<String> = (0..rows).map(|n| format!("step {n}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut steps: Vec<(&str, &[&str])> = all.iter().map(|&name| (name, &[][..])).collect();
+    steps.push(("join", &all));
+    let task = new_task(&steps);
+    let id = task.id;
+    submit(&store, task).await.unwrap();
+    for _ in 0..rows {
+        submit(&store, new_task(&[("a", &[])])).await.unwrap();
+    }
+    let mut worker = None;
+    for n in 0..rows {
+        worker = Some(store.run(BEGIN, registration(&format!("m{n}"), 100, None)).await.unwrap().value);
+    }
+    let worker = worker.unwrap();
+    let seat = Seat { worker: worker.key, session: worker.session, free: rows as u32 };
+    let lanes = vec![LaneOffer { lane: LaneKey(1), takers: vec![(0, "t".into()); rows] }];
+    let claim = Claim { seats: vec![seat], lanes, limit: rows as u32, lease: LEASE, nonce: 1 };
+    for given in store.run(BEGIN, claim).await.unwrap().value {
+        store.run(BEGIN, report(given.lease, Ok(()), "{}")).await.unwrap();
+        let line = AppendLog {
+            subtask: given.lease.subtask,
+            lease: None,
+            worker: None,
+            level: LogLevel::Info,
+            message: "x".into(),
+            metadata: None,
+        };
+        store.run(BEGIN, line).await.unwrap();
+    }
+    let mut counts = Vec::new();
+    macro_rules! count {
+        ($($call:tt)+) => {{
+            let before = store.read_statements();
+            store.$($call)+.await.unwrap();
+            counts.push((stringify!($($call)+), store.read_statements() - before));
+        }};
+    }
+    count!(task(id));
+    count!(progress(id));
+    count!(tasks(all_tasks()));
+    count!(subtask(id.subtask(rows as u16)));
+    count!(subtasks(id, 0, 100, false));
+    count!(subtasks(id, 0, 100, true));
+    count!(events(id, 0, 1_000));
+    count!(logs(id, LogQuery::Last(1_000)));
+    count!(workers(all_workers(), BEGIN));
+    count!(worker(worker.worker, BEGIN));
+    count!(counters(BEGIN));
+    count!(lanes(LaneKey(0)));
+    count!(ready_lanes());
+    counts
+}
+
+#[tokio::test]
+async fn a_reads_statements_do_not_grow_with_its_rows() {
+    let (few, many) = (statements(2).await, statements(60).await);
+    assert_eq!(few, many);
+    assert!(few.iter().all(|&(_, count)| (1..=5).contains(&count)), "{few:?}");
+}
