@@ -11,8 +11,7 @@ use crate::exit::Failure;
 const NEWEST: u32 = 100;
 
 /// The help of an argument that names a task.
-pub const TASK_HELP: &str =
-    "The task: its id, the beginning or end of it if only one of the newest 100 fits, or `latest`";
+pub const TASK_HELP: &str = "The task: its id, the beginning of it when only one of the newest 100 fits, or `latest`";
 
 /// The task that is meant by its id, a part of it, or `latest`.
 ///
@@ -26,21 +25,21 @@ pub async fn task(client: &Client, text: &str) -> Result<Uuid, Failure> {
     let part = text.to_ascii_lowercase();
     if !latest && (part.len() < 4 || !part.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')) {
         return Err(Failure::usage(format!("{text:?} is no task id"))
-            .hint("`regatta task list` shows them; four characters of one's end, or `latest`, will do too"));
+            .hint("`regatta task list` shows them; the beginning of one, or `latest`, will do too"));
     }
     let limit = if latest { 1 } else { NEWEST };
     let list = client.tasks(&TasksQuery { limit: Some(limit), ..TasksQuery::default() }).await?;
-    let mut fits = list.tasks.iter().map(|task| task.task_id).filter(|id| {
-        let id = id.to_string();
-        latest || id.starts_with(&part) || id.ends_with(&part)
-    });
+    let mut fits = list.tasks.iter().map(|task| task.task_id).filter(|id| latest || id.to_string().starts_with(&part));
     match (fits.next(), fits.next()) {
         (Some(id), None) => Ok(id),
         (None, _) if latest => Err(Failure::failed("there is no task yet").hint("regatta task submit --help")),
-        (None, _) => Err(Failure::failed(format!("none of the newest {NEWEST} tasks has {text} in its id"))
-            .hint("`regatta task list` shows them; give the whole id for an older one")),
-        (Some(_), Some(_)) => Err(Failure::failed(format!("several of the newest {NEWEST} tasks fit {text}"))
-            .hint("give more of the id; ends differ more than beginnings")),
+        (None, _) => {
+            Err(Failure::failed(format!("none of the newest {NEWEST} tasks has an id that begins with {text}"))
+                .hint("`regatta task list` shows them; give the whole id for an older one"))
+        }
+        (Some(_), Some(_)) => {
+            Err(Failure::failed(format!("several of the newest {NEWEST} tasks fit {text}")).hint("give more of the id"))
+        }
     }
 }
 

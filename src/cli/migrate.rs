@@ -48,11 +48,15 @@ impl Migrate {
             Some(url) => database(url)?,
             None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
         };
-        if !self.check {
+        let missing =
+            |schema: &[sqlite::SchemaChange]| schema.iter().filter(|change| change.applied_at.is_none()).count();
+        let mut schema = sqlite::schema(&path).map_err(store_failure)?;
+        // Where nothing is to be done, a server that uses the database need not stop.
+        if !self.check && missing(&schema) > 0 {
             sqlite::migrate(&path).map_err(store_failure)?;
+            schema = sqlite::schema(&path).map_err(store_failure)?;
         }
-        let schema = sqlite::schema(&path).map_err(store_failure)?;
-        let pending = schema.iter().filter(|change| change.applied_at.is_none()).count();
+        let pending = missing(&schema);
         if self.json {
             let changes: Vec<_> = schema
                 .iter()

@@ -39,12 +39,11 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   regatta up                                   everything on this machine
-  regatta task submit --watch \"Show the date\" -- date
-                                               run a program on a worker and watch it
+  regatta task submit --watch -- date -u       run a program on a worker and watch it
   regatta status                               what runs, what waits, and why
 
-Settings come from the configuration file, over it the environment (REGATTA_SERVER, REGATTA_DATA, REGATTA_TOKEN,
-REGATTA_CONFIG), over both the flags.";
+Settings come from the configuration file, over it the environment (REGATTA_SERVER, REGATTA_DATA, \
+REGATTA_TOKEN, REGATTA_CONFIG), over both the flags.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -18,14 +18,14 @@ pub const LISTEN: &str = "localhost:8000";
 /// Runs a server: the API, the engine that hands out work, and an embedded store. Workers come by themselves.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-SIGTERM or Ctrl-C drains it: what is under way finishes, workers and watchers are told to come back. The second
-ends it at once; nothing that was acknowledged is lost either way.
+SIGTERM or Ctrl-C drains it: what is under way finishes, workers and watchers are told to come back. The \
+second ends it at once; nothing that was acknowledged is lost either way.
 
 Examples:
   regatta serve
   regatta serve --listen localhost:9000 --database sqlite:/var/lib/regatta/regatta.db
   regatta serve --log-format json --log-level info,regatta_engine=debug
-  regatta serve --listen localhost:0 --ready-file ready.json       any free port, written to ready.json")]
+  regatta serve --listen localhost:0 --ready-file ready.json    any free port")]
 pub struct Serve {
     /// Host and port to listen on; `localhost` is IPv4 and IPv6, port 0 any free one [default: localhost:8000]
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]

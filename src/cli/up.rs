@@ -34,12 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// as processes of their own. The first thing to try.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Ctrl-C drains and stops everything, at once when nothing runs; the second does not wait. What was submitted is kept
-in the data folder and goes on with the next `regatta up`.
+Ctrl-C drains and stops everything, at once when nothing runs; the second does not wait. What was submitted \
+is kept in the data folder and goes on with the next `regatta up`.
 
 Examples:
   regatta up
-  regatta up --demo                              with simulated AI agents, so that the built-in plans run
+  regatta up --demo                       with simulated AI agents: the built-in plans run
   regatta up --workers 4 --slots 8
   regatta up --port 8080 --data-dir ./farm")]
 pub struct Up {

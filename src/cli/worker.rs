@@ -17,16 +17,18 @@ use crate::node::with_hint;
 /// run is decided here: a tool that is not listed is refused, whatever the server says.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tools: command (programs), claude_code, gemini_cli, ollama and others of your own (in the configuration file);
-simulate and simulate:NAME only pretend, and their results say so.
+Tools: command (programs), claude_code, gemini_cli, ollama, and others of your own (in the configuration \
+file); simulate and simulate:NAME only pretend, and their results say so.
 
-A worker is known by its data folder and its name, also after a restart. SIGTERM or Ctrl-C drains it: what runs
-may finish, the rest goes back. The second ends it at once. If it is killed, a helper process ends what it ran.
+A worker is known by its data folder and its name, also after a restart. SIGTERM or Ctrl-C drains it: what \
+runs may finish, the rest goes back. The second ends it at once. If it is killed, a helper process ends what \
+it ran.
 
 Examples:
   regatta worker --server http://localhost:8000 --tools command
-  regatta worker --server http://farm:8000 --name gpu-1 --tools command,ollama --slots 4 --labels gpu=a100
-  regatta worker --server http://localhost:8000 --tools simulate:claude_code,simulate:gemini_cli
+  regatta worker --server http://farm:8000 --tools command,ollama --slots 4
+  regatta worker --server http://farm:8000 --name gpu-1 --labels gpu=a100 --tools ollama
+  regatta worker --server http://localhost:8000 --tools simulate:claude_code
   regatta worker --config worker.toml")]
 pub struct Worker {
     /// The name people see; other names on one machine are other workers [default: the machine's name]

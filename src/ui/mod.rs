@@ -35,6 +35,15 @@ impl Color {
     }
 }
 
+/// An id for people: on a terminal its beginning, which is its time and so mostly its own; in full elsewhere.
+pub fn id(id: uuid::Uuid) -> String {
+    let text = id.to_string();
+    match (terminal(), text.get(..18)) {
+        (Some(_), Some(short)) => short.to_owned(),
+        _ => text,
+    }
+}
+
 /// Columns and rows of the terminal that standard output is; `None` when it is none, or one that cannot move its cursor.
 pub fn terminal() -> Option<(usize, usize)> {
     if !std::io::stdout().is_terminal() || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {

@@ -10,6 +10,8 @@ use super::style::{BOLD, PLAIN, cut, one_line, paint, width};
 const GAP: usize = 2;
 /// A column that gives way keeps at least so much.
 const LEAST: usize = 12;
+/// and so much as long as there are columns that can be left out.
+const READABLE: usize = 32;
 
 /// One cell.
 pub struct Cell {
@@ -36,6 +38,8 @@ pub struct Table {
     rows: Vec<Vec<Cell>>,
     /// The column that gives way when the terminal is too narrow.
     gives: usize,
+    /// The columns that are left out before that, the first one first.
+    drops: &'static [&'static str],
 }
 
 impl Table {
@@ -43,7 +47,13 @@ impl Table {
     pub fn new(head: impl IntoIterator<Item = &'static str>, gives: &str) -> Self {
         let head: Vec<_> = head.into_iter().collect();
         let gives = head.iter().position(|name| *name == gives).unwrap_or(0);
-        Self { head, rows: Vec::new(), gives }
+        Self { head, rows: Vec::new(), gives, drops: &[] }
+    }
+
+    /// Says which columns are left out when there is no room, the first one first.
+    pub const fn drops(mut self, drops: &'static [&'static str]) -> Self {
+        self.drops = drops;
+        self
     }
 
     /// Adds a row with a cell for each column.
@@ -59,22 +69,32 @@ impl Table {
                 *widest = (*widest).max(width(&cell.text));
             }
         }
-        if let (Some(columns), Some(gives)) = (columns, widths.get(self.gives).copied()) {
-            let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-            if let Some(too_much) = total.checked_sub(columns) {
-                widths[self.gives] = gives.saturating_sub(too_much).max(LEAST.min(gives));
+        let mut shown: Vec<usize> = (0..self.head.len()).collect();
+        if let Some(columns) = columns {
+            let total = |shown: &[usize], widths: &[usize]| {
+                shown.iter().map(|&at| widths[at]).sum::<usize>() + GAP * shown.len().saturating_sub(1)
+            };
+            let full = widths[self.gives];
+            widths[self.gives] = full.min(READABLE);
+            for name in self.drops {
+                if total(&shown, &widths) > columns {
+                    shown.retain(|&at| self.head[at] != *name);
+                }
             }
+            // What is left of the line is for the column that gives way, and not less than the least.
+            let others = total(&shown, &widths) - widths[self.gives];
+            widths[self.gives] = columns.saturating_sub(others).clamp(LEAST.min(full), full);
         }
         let head = self.head.iter().map(|name| Cell::new(BOLD, name)).collect::<Vec<_>>();
-        std::iter::once(&head).chain(&self.rows).map(|row| line(row, &widths, columns)).collect()
+        std::iter::once(&head).chain(&self.rows).map(|row| line(row, &shown, &widths, columns)).collect()
     }
 }
 
 /// One row, cut at the width of the terminal.
-fn line(row: &[Cell], widths: &[usize], columns: Option<usize>) -> String {
+fn line(row: &[Cell], shown: &[usize], widths: &[usize], columns: Option<usize>) -> String {
     let mut text = String::new();
     let mut used = 0;
-    for (cell, room) in row.iter().zip(widths) {
+    for (cell, room) in shown.iter().filter_map(|&at| Some((row.get(at)?, widths.get(at)?))) {
         // What is left of the terminal, for this cell and for the gap after it.
         let left = columns.map_or(usize::MAX, |columns| columns.saturating_sub(used));
         let shown = cut(&cell.text, (*room).min(left));
@@ -119,6 +139,15 @@ mod tests {
         let text = plain(&table().render(Some(30)));
         assert_eq!(text.lines().nth(1), Some("completed  Count the word…  12"));
         assert!(text.lines().all(|line| width(line) <= 30), "{text}");
+    }
+
+    #[test]
+    fn columns_are_left_out_before_text_is_unreadable() {
+        let table = table().drops(&["N", "STATUS"]);
+        let head = |columns| plain(&table.render(Some(columns))).lines().next().map(str::to_owned);
+        assert_eq!(head(60).unwrap().split_whitespace().count(), 3);
+        assert_eq!(head(43).unwrap(), "STATUS     WHAT");
+        assert_eq!(head(20).unwrap(), "WHAT");
     }
 
     #[test]

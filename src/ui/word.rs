@@ -47,8 +47,3 @@ pub const fn level(level: LogLevel) -> Style {
         LogLevel::Error => BAD,
     }
 }
-
-/// A word of the API as words: `in_progress` is `in progress`.
-pub fn plain(word: &str) -> String {
-    word.replace('_', " ")
-}

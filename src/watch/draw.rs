@@ -45,10 +45,10 @@ impl Scene<'_> {
     }
 
     fn head(&self) -> String {
-        let status = word::plain(self.dag.status.as_str());
-        let room = self.columns.saturating_sub(width(&status) + 2);
+        let status = self.dag.status.as_str();
+        let room = self.columns.saturating_sub(width(status) + 2);
         let description = cut(&one_line(&self.dag.description), room);
-        cut_styled(&[(BOLD, &description), (PLAIN, "  "), (word::task(self.dag.status), &status)], self.columns)
+        cut_styled(&[(BOLD, &description), (PLAIN, "  "), (word::task(self.dag.status), status)], self.columns)
     }
 
     fn bar(&self) -> String {
@@ -59,9 +59,10 @@ impl Scene<'_> {
         let since = self.dag.started_at.unwrap_or(self.dag.created_at);
         let took = time::seconds(time::between(since, self.dag.ended_at.unwrap_or(self.now)));
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let busy = if running > 0 { format!(", {running} running") } else { String::new() };
         let figures = match &self.dag.waiting_for {
             Some(why) if running == 0 && !self.dag.status.is_ended() => format!(" {done}/{total}, waits for {why}"),
-            _ => format!(" {done}/{total}, {running} running{failed}, {took}"),
+            _ => format!(" {done}/{total}{busy}{failed}, {took}"),
         };
         let room = 30.min(self.columns / 3);
         let filled = (room * done).checked_div(total).unwrap_or(0);
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(
             picture(&dag, 100, 20),
             [
-                "Count the words of a book  in progress",
+                "Count the words of a book  in_progress",
                 "━━━━━━━─────────────────────── 1/4, 1 running, 2.50 s",
                 "✓ Split      worker-1  command    2.50 s",
                 "⠋   Count A  worker-1  command    2.50 s  17 words",

@@ -43,7 +43,7 @@ pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<T
                 }
                 names.learn(row.assigned_worker).await?;
                 let (_, style) = word::subtask(row.status);
-                let text = format!("{}{}", paint(style, word::plain(row.status.as_str())), about(&row, &names));
+                let text = format!("{}{}", paint(style, row.status.as_str()), about(&row, &names));
                 print(task.created_at, update.timestamp, &step.name, &text)?;
             }
             Event::Log(log) => {
@@ -56,7 +56,7 @@ pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<T
                 if last_progress.replace(now) == Some(now) {
                     continue;
                 }
-                let status = paint(word::task(now.0), word::plain(now.0.as_str()));
+                let status = paint(word::task(now.0), now.0.as_str());
                 print(task.created_at, update.timestamp, "task", &format!("{status}, {} %", now.1))?;
             }
         }

@@ -27,7 +27,7 @@ pub fn print_end(task: &TaskDetail) -> Result<(), Failure> {
     let took = task.started_at.zip(task.completed_at).map(|(from, to)| time::seconds(time::between(from, to)));
     let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
     let done = task.subtasks.iter().filter(|row| row.status == SubtaskStatus::Completed).count();
-    let status = paint(word::task(task.status).bold(), word::plain(task.status.as_str()));
+    let status = paint(word::task(task.status).bold(), task.status.as_str());
     writeln!(out, "{status}{took}: {done} of {} steps completed", task.subtasks.len())?;
     if let Some(error) = &task.error {
         writeln!(out, "  {}", paint(BAD, error))?;

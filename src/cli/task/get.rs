@@ -71,7 +71,7 @@ impl Get {
 
 fn print_task(task: &TaskDetail, names: &Names) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    let status = paint(word::task(task.status), word::plain(task.status.as_str()));
+    let status = paint(word::task(task.status), task.status.as_str());
     writeln!(out, "{}", paint(BOLD, &task.description))?;
     writeln!(out, "  {status}, {} %", task.progress)?;
     let now = time::now();
@@ -79,7 +79,7 @@ fn print_task(task: &TaskDetail, names: &Names) -> Result<(), Failure> {
     let ran = task.started_at.map(|from| time::seconds(time::between(from, task.completed_at.unwrap_or(now))));
     let lines = [
         ("id", task.task_id.to_string()),
-        ("type", word::plain(task.task_type.as_str())),
+        ("type", task.task_type.to_string()),
         ("priority", task.priority.to_string()),
         (
             "privacy",
@@ -108,7 +108,8 @@ fn print_task(task: &TaskDetail, names: &Names) -> Result<(), Failure> {
 
 /// The steps of a task as a table.
 fn steps(rows: &[SubtaskRow], names: &Names) -> Table {
-    let mut table = Table::new(["", "STEP", "STATUS", "WORKER", "TOOL", "TRY", "TOOK", "AFTER", "NOTE"], "NOTE");
+    let mut table = Table::new(["", "STEP", "STATUS", "WORKER", "TOOL", "TRY", "TOOK", "AFTER", "NOTE"], "NOTE")
+        .drops(&["AFTER", "TRY", "TOOL"]);
     let now = time::now();
     let by_id: HashMap<Uuid, &str> = rows.iter().map(|row| (row.subtask_id, row.name.as_str())).collect();
     for row in rows {
@@ -128,7 +129,7 @@ fn steps(rows: &[SubtaskRow], names: &Names) -> Table {
         table.row([
             Cell::new(style, glyph),
             Cell::from(&row.name),
-            Cell::new(style, word::plain(row.status.as_str())),
+            Cell::new(style, row.status.as_str()),
             row.assigned_worker.map(|id| names.of(id)).unwrap_or_default().into(),
             tool.into(),
             if row.attempt > 0 { row.attempt.to_string() } else { String::new() }.into(),
@@ -145,7 +146,7 @@ fn print_step(detail: &SubtaskDetail, names: &Names) -> Result<(), Failure> {
     let (glyph, style) = word::subtask(row.status);
     let mut out = anstream::stdout().lock();
     let simulated = if row.simulated { ", simulated" } else { "" };
-    let status = paint(style, format!("{glyph} {}", word::plain(row.status.as_str())));
+    let status = paint(style, format!("{glyph} {}", row.status.as_str()));
     writeln!(out, "{}  {status}{simulated}", paint(BOLD, &row.name))?;
     let lines = [
         ("id", row.subtask_id.to_string()),
@@ -175,7 +176,7 @@ fn print_step(detail: &SubtaskDetail, names: &Names) -> Result<(), Failure> {
         for attempt in &detail.attempts {
             table.row([
                 Cell::from(attempt.attempt),
-                word::plain(attempt.outcome.as_str()).into(),
+                attempt.outcome.as_str().into(),
                 names.of(attempt.worker_id).into(),
                 Cell::from(&attempt.tool),
                 time::seconds(time::between(attempt.started_at, attempt.ended_at.unwrap_or(now))).into(),

@@ -79,7 +79,8 @@ impl List {
 
 /// Tasks as a table; what waits says why, under it.
 pub fn table(tasks: &[TaskSummary]) -> Table {
-    let mut table = Table::new(["TASK", "STATUS", "DONE", "TYPE", "PRIORITY", "MADE", "DESCRIPTION"], "DESCRIPTION");
+    let mut table = Table::new(["TASK", "STATUS", "DONE", "TYPE", "PRIORITY", "MADE", "DESCRIPTION"], "DESCRIPTION")
+        .drops(&["PRIORITY", "TYPE", "MADE"]);
     let now = time::now();
     for task in tasks {
         let what = match &task.waiting_for {
@@ -89,10 +90,10 @@ pub fn table(tasks: &[TaskSummary]) -> Table {
             _ => Cell::from(&task.description),
         };
         table.row([
-            Cell::new(DIM, task.task_id),
-            Cell::new(word::task(task.status), word::plain(task.status.as_str())),
+            Cell::new(DIM, ui::id(task.task_id)),
+            Cell::new(word::task(task.status), task.status.as_str()),
             format!("{} %", task.progress).into(),
-            word::plain(task.task_type.as_str()).into(),
+            task.task_type.as_str().into(),
             task.priority.into(),
             time::ago(task.created_at, now).into(),
             what,

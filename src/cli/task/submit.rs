@@ -22,16 +22,15 @@ use crate::watch::{self, Form};
 Examples:
   regatta task submit --plan examples/word-count.toml --watch
   regatta task submit --plan plan.toml --var folder=books --priority urgent
-  regatta task submit --watch \"Show the date of a worker\" -- date -u
-                                              one program, run on a worker
+  regatta task submit --watch -- date -u
+                                 one program, run on a worker
   regatta task submit \"Add a login page to the shop\"
-                                              a built-in plan (develop_feature), run by AI tools
-  regatta task submit --type bug_fix --priority high --prefer claude_code \"Totals are off by one cent\"
-  regatta task submit \"Summarise the contracts\" --sensitive --tool ollama
-                                              local tools only
-  regatta task submit \"Ask for an opinion\" --tool simulate --input '{\"duration_ms\": 500}' --wait
+                                 a built-in plan (develop_feature), run by AI tools
+  regatta task submit --type bug_fix --priority high \"Totals are off by one cent\"
+  regatta task submit \"Summarise the contracts\" --sensitive --tool ollama --wait
+                                 one step, local tools only
   regatta task submit --file request.json --json
-                                              the body of POST /api/v1/tasks, from a program")]
+                                 the body of POST /api/v1/tasks, from a program")]
 pub struct Submit {
     /// What is to be done, in words (10 to 10000 characters)
     #[arg(value_name = "DESCRIPTION", required_unless_present_any = ["plan", "file", "program"])]

@@ -68,7 +68,7 @@ impl Get {
                     subtask.assigned_tool.clone().unwrap_or_default().into(),
                     number(subtask.attempt).into(),
                     subtask.started_at.map(|at| time::seconds(time::between(at, now))).unwrap_or_default().into(),
-                    Cell::new(DIM, subtask.task_id),
+                    Cell::new(DIM, ui::id(subtask.task_id)),
                 ]);
             }
             write!(out, "\n{}", table.render(ui::terminal().map(|(width, _)| width)))?;

@@ -86,7 +86,8 @@ pub async fn all(
 
 /// Workers as a table.
 pub fn table(workers: &[WorkerSummary]) -> Table {
-    let mut table = Table::new(["WORKER", "STATUS", "SLOTS", "CPU", "MEM", "TOOLS", "LABELS", "SEEN", "ID"], "TOOLS");
+    let mut table = Table::new(["WORKER", "STATUS", "SLOTS", "CPU", "MEM", "TOOLS", "LABELS", "SEEN", "ID"], "TOOLS")
+        .drops(&["ID", "MEM", "CPU", "LABELS"]);
     let now = time::now();
     for worker in workers {
         table.row([
@@ -98,7 +99,7 @@ pub fn table(workers: &[WorkerSummary]) -> Table {
             worker.tools.join(", ").into(),
             labels(worker).into(),
             worker.last_heartbeat.map_or_else(|| "never".to_owned(), |at| time::ago(at, now)).into(),
-            Cell::new(DIM, worker.worker_id),
+            Cell::new(DIM, ui::id(worker.worker_id)),
         ]);
     }
     table

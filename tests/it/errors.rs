@@ -1,0 +1,115 @@
+//! Every way to fail has its exit code and a sentence that says what to do, never a dump.
+
+use crate::rig::{Home, Platform, Ran};
+
+/// `error: what happened`, mostly with a hint, and nothing a program would say to itself.
+#[track_caller]
+fn says(ran: &Ran, code: i32, words: &[&str]) {
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    assert!(ran.stderr.contains("error:"), "{ran:?}");
+    for word in words {
+        assert!(ran.stderr.contains(word), "{word:?} in {ran:?}");
+    }
+    for dump in ["panicked", "backtrace", "Error {", "Os {", "Some(", "Err("] {
+        assert!(!ran.stderr.contains(dump), "{ran:?}");
+    }
+}
+
+#[test]
+fn without_a_server() {
+    let home = Home::new();
+    let config = home.path("bad.toml");
+    std::fs::write(&config, "server = \"localhost:1\"\n[up]\nworker = 3\n").unwrap();
+    let config = config.to_str().unwrap();
+    let plan = home.path("plan.toml");
+    std::fs::write(&plan, "description = \"Do something useful\"\n[[subtasks]]\nnam = \"a\"\n").unwrap();
+    let plan = plan.to_str().unwrap();
+    let id = "0193e3c8-7c00-7000-8000-000000000001";
+    let cases: &[(&[&str], i32, &[&str])] = &[
+        (&["nonsense"], 2, &["nonsense"]),
+        (&["task", "submit"], 2, &["DESCRIPTION"]),
+        (&["task", "list", "--status", "sleeping"], 2, &["sleeping", "in_progress"]),
+        (&["worker"], 2, &["hint:", "--server"]),
+        (&["worker", "--server", "http://localhost:1"], 2, &["hint:", "--tools"]),
+        (&["worker", "--server", "localhost:1", "--tools", "no-such-tool"], 2, &["no-such-tool"]),
+        (&["status", "--server", "localhost:1"], 3, &["localhost:1", "hint:", "regatta up"]),
+        (&["task", "get", id, "--server", "localhost:1"], 3, &["hint:"]),
+        (&["task", "submit", "Do something useful", "--server", "localhost:1"], 3, &["hint:"]),
+        (&["status", "--server", "https://localhost:1"], 2, &["TLS", "hint:"]),
+        (&["status", "--server", "localhost:1", "--config", config], 2, &["line 3", "`worker`"]),
+        (&["status", "--config", "/no/such/file.toml"], 2, &["/no/such/file.toml", "hint:"]),
+        (&["task", "submit", "--plan", plan, "--server", "localhost:1"], 2, &["plan.toml:3", "nam"]),
+        (&["serve", "--database", "postgres://localhost/x"], 2, &["later version", "hint:"]),
+        (&["serve", "--listen", "0.0.0.0:0"], 2, &["other machines", "hint:"]),
+        (&["serve", "--listen", "nowhere"], 2, &["nowhere"]),
+        (&["serve", "--listen", "localhost:0", "--database", "sqlite:/proc/nothing/regatta.db"], 1, &["/proc/nothing"]),
+        (&["up", "--data-dir", "/proc/nothing"], 1, &["/proc/nothing"]),
+        (&["migrate", "--database", "sqlite:/proc/version"], 1, &["/proc/version", "not a Regatta database"]),
+    ];
+    for (arguments, code, words) in cases {
+        says(&home.run(*arguments), *code, words);
+    }
+    for arguments in [&["--help"][..], &["--version"], &["task", "submit", "--help"], &["completions", "fish"]] {
+        let ran = home.run(arguments).ok();
+        assert!(!ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran:?}");
+    }
+}
+
+#[test]
+fn what_the_server_refuses() {
+    let platform = Platform::serve();
+    let id = "0193e3c8-7c00-7000-8000-000000000001";
+    let cases: &[(&[&str], i32, &[&str])] = &[
+        (&["task", "submit", "short"], 1, &["description", "10"]),
+        (&["task", "get", id], 1, &[id]),
+        (&["task", "watch", id], 1, &[id]),
+        (&["task", "logs", id], 1, &[id]),
+        (&["task", "cancel", id], 1, &[id]),
+        (&["task", "retry", id], 1, &[id]),
+        (&["task", "get", "latest"], 1, &["no task"]),
+        (&["task", "get", "not an id"], 2, &["hint:"]),
+        (&["task", "get", "0193e3c8"], 1, &["hint:"]),
+        (&["workers", "get", "nobody"], 1, &["nobody", "hint:"]),
+        (&["workers", "remove", id], 1, &[id]),
+    ];
+    for (arguments, code, words) in cases {
+        says(&platform.run(arguments), *code, words);
+    }
+    // Of several, the others are done.
+    let task = platform.submit(&["--no-start", "Wait for someone to start it"]);
+    let ran = platform.run(&["task", "cancel", id, &task]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains(id) && ran.stdout.contains(&task), "{ran:?}");
+    assert_eq!(platform.task(&task)["status"], "cancelled");
+    // A retry of what has not ended.
+    platform.run(&["task", "retry", &task]).ok();
+    says(&platform.run(&["task", "retry", &task]), 1, &[]);
+}
+
+#[test]
+fn a_port_and_a_data_folder_have_one_server() {
+    let platform = Platform::serve();
+    let address = platform.url.strip_prefix("http://").unwrap().to_owned();
+    let other = platform.home.path("other");
+    let other = other.to_str().unwrap();
+    for command in ["serve", "up"] {
+        let taken = platform.home.run([command, "--listen", &address, "--data-dir", other]);
+        says(&taken, 1, &["taken", "hint:", "another port"]);
+        let locked = platform.home.run([command, "--listen", "localhost:0"]);
+        says(&locked, 1, &["in use", &platform.process.pid().to_string(), "hint:"]);
+    }
+    // The first one did not notice.
+    platform.run(&["status"]).ok();
+}
+
+#[test]
+fn a_worker_is_one_process() {
+    let platform = Platform::serve();
+    let worker = platform.worker("w1");
+    crate::rig::until("the worker", || {
+        let workers = platform.run(&["workers", "list", "--json"]).ok().json();
+        (workers["workers"][0]["status"] == "online").then_some(())
+    });
+    let second = platform.run(&["worker", "--name", "w1", "--tools", "command"]);
+    says(&second, 1, &["w1", &worker.pid().to_string(), "hint:", "--name"]);
+}

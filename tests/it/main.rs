@@ -1,0 +1,12 @@
+//! End to end: the real binary, as people and scripts run it, its real worker processes, and `kill -9`.
+//!
+//! Each test has its own home, data folder and port. A time limit is only there so that a hang ends; none is asserted.
+
+mod errors;
+mod examples;
+mod kill;
+mod output;
+mod rig;
+mod settings;
+mod stop;
+mod watch;
