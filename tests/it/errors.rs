@@ -24,6 +24,7 @@ fn without_a_server() {
     let plan = home.path("plan.toml");
     std::fs::write(&plan, "description = \"Do something useful\"\n[[subtasks]]\nnam = \"a\"\n").unwrap();
     let plan = plan.to_str().unwrap();
+    let no_database = format!("sqlite:{plan}");
     let id = "0193e3c8-7c00-7000-8000-000000000001";
     let cases: &[(&[&str], i32, &[&str])] = &[
         (&["nonsense"], 2, &["nonsense"]),
@@ -44,7 +45,7 @@ fn without_a_server() {
         (&["serve", "--listen", "nowhere"], 2, &["nowhere"]),
         (&["serve", "--listen", "localhost:0", "--database", "sqlite:/proc/nothing/regatta.db"], 1, &["/proc/nothing"]),
         (&["up", "--data-dir", "/proc/nothing"], 1, &["/proc/nothing"]),
-        (&["migrate", "--database", "sqlite:/proc/version"], 1, &["/proc/version", "not a Regatta database"]),
+        (&["migrate", "--database", &no_database], 1, &["plan.toml", "not a Regatta database"]),
     ];
     for (arguments, code, words) in cases {
         says(&home.run(*arguments), *code, words);

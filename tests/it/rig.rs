@@ -9,6 +9,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// What programs run in: with letters beyond ASCII.
+pub const LOCALE: &str = "C.UTF-8";
+
 /// So long a test waits for anything; only a hang takes so long.
 const HANG: Duration = Duration::from_secs(180);
 
@@ -47,6 +50,7 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.dir.path())
             .env("REGATTA_DATA", self.path("data"))
+            .env("LC_ALL", LOCALE)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null());
         command
