@@ -45,6 +45,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes sure that these lanes are known here, so that what is said of their subtasks is whole.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn learn_lanes(&self, mut keys: impl Iterator<Item = LaneKey> + Send) -> Result<()> {
+        let unknown = {
+            let fleet = self.inner.fleet.lock();
+            keys.any(|key| !fleet.knows_lane(key))
+        };
+        if unknown { self.load_lanes().await } else { Ok(()) }
+    }
+
     /// Notes lanes that may have work, and reads those that are new.
     pub(crate) async fn wake_lanes(&self, keys: impl Iterator<Item = LaneKey> + Clone) -> Result<()> {
         let unknown = {

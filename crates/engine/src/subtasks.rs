@@ -42,7 +42,10 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn subtask(&self, id: SubtaskId) -> Result<SubtaskDetail> {
-        timing::book(self.inner.store.subtask(id).await?).ok_or_else(|| Error::not_found("subtask", id))
+        let detail =
+            timing::book(self.inner.store.subtask(id).await?).ok_or_else(|| Error::not_found("subtask", id))?;
+        self.learn_lanes(std::iter::once(detail.row.head.lane)).await?;
+        Ok(detail)
     }
 
     /// Takes a worker's result; a stale one is answered as such and changes nothing.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use regatta_bus::Topic;
 use regatta_model::command::{CancelTask, Changed, DeleteTask, Removed, RetryTask};
+use regatta_model::event::What;
 use regatta_model::task::Progress;
 use regatta_model::{TaskId, TaskStatus};
 use regatta_store::{EventPage, LogPage, LogQuery, SubtaskSummary, TaskDetail, TaskPage, TaskQuery};
@@ -17,7 +18,9 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn task(&self, id: TaskId) -> Result<TaskDetail> {
-        timing::book(self.inner.store.task(id).await?).ok_or_else(|| Error::not_found("task", id))
+        let detail = timing::book(self.inner.store.task(id).await?).ok_or_else(|| Error::not_found("task", id))?;
+        self.learn_lanes(detail.subtasks.iter().map(|subtask| subtask.row.head.lane)).await?;
+        Ok(detail)
     }
 
     /// A task with everything, as soon as it has ended or when `wait` is over.
@@ -63,7 +66,10 @@ impl Engine {
     /// # Errors
     /// Those of the store.
     pub async fn tasks(&self, query: TaskQuery) -> Result<TaskPage> {
-        Ok(timing::book(self.inner.store.tasks(query).await?))
+        let page = timing::book(self.inner.store.tasks(query).await?);
+        let queued = page.tasks.iter().filter_map(|task| task.first_queued.as_ref());
+        self.learn_lanes(queued.map(|row| row.head.lane)).await?;
+        Ok(page)
     }
 
     /// Cancels a task, also one that is cancelled already; what runs of it is told to stop.
@@ -121,8 +127,10 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn subtasks(&self, id: TaskId, first: u16, limit: u32, ready_only: bool) -> Result<Vec<SubtaskSummary>> {
-        timing::book(self.inner.store.subtasks(id, first, limit, ready_only).await?)
-            .ok_or_else(|| Error::not_found("task", id))
+        let subtasks = timing::book(self.inner.store.subtasks(id, first, limit, ready_only).await?)
+            .ok_or_else(|| Error::not_found("task", id))?;
+        self.learn_lanes(subtasks.iter().map(|subtask| subtask.row.head.lane)).await?;
+        Ok(subtasks)
     }
 
     /// Events of a task with numbers above `after`.
@@ -130,7 +138,14 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn events(&self, id: TaskId, after: u64, limit: u32) -> Result<EventPage> {
-        timing::book(self.inner.store.events(id, after, limit).await?).ok_or_else(|| Error::not_found("task", id))
+        let page = timing::book(self.inner.store.events(id, after, limit).await?)
+            .ok_or_else(|| Error::not_found("task", id))?;
+        let lanes = page.events.iter().filter_map(|event| match &event.what {
+            What::Subtask(head, _) => Some(head.lane),
+            What::Task(_) | What::Log(_) => None,
+        });
+        self.learn_lanes(lanes).await?;
+        Ok(page)
     }
 
     /// Log lines of a task.
