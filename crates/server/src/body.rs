@@ -296,6 +296,7 @@ fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
         }
     }
     let Ok(mut value) = serde_json::from_str::<Value>(text) else { return finish(errors) };
+    let mut taken: Vec<Vec<Segment>> = Vec::new();
     for _ in 0..ROUNDS {
         match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(body) => {
@@ -303,17 +304,24 @@ fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
                 break;
             }
             Err(error) => {
-                let path = segments(error.path());
-                let message = error.inner().to_string();
-                if message.starts_with("missing field") {
-                    // Unless it is missing because it was taken out; what follows it cannot be seen.
-                    describe(&mut errors, &path, error.inner());
+                let mut path = segments(error.path());
+                if let Some(name) = missing(error.inner()) {
+                    path.push(Segment::Name(name));
+                    // What follows it cannot be seen; it may be missing because it was taken out.
+                    if !taken.contains(&path) {
+                        errors.add(shown(&path), REQUIRED);
+                    }
                     break;
                 }
                 describe(&mut errors, &path, error.inner());
+                // Without one of its elements an array would have other places, so it goes as a whole.
+                while matches!(path.last(), Some(Segment::Place(_))) {
+                    path.pop();
+                }
                 if !take_out(&mut value, &path) {
                     break;
                 }
+                taken.push(path);
             }
         }
     }
@@ -356,6 +364,15 @@ fn shown(path: &[Segment]) -> String {
     if text.is_empty() { "body".to_owned() } else { text }
 }
 
+const REQUIRED: &str = "is required";
+
+/// The name of the field that is missing, when that is the error.
+fn missing(error: &serde_json::Error) -> Option<String> {
+    let message = error.to_string();
+    let name = message.strip_prefix("missing field `")?;
+    name.split('`').next().map(ToOwned::to_owned)
+}
+
 /// Adds one error of serde; true when it is about a doubled field.
 fn describe(errors: &mut Errors, path: &[Segment], error: &serde_json::Error) -> bool {
     let mut message = error.to_string();
@@ -367,9 +384,9 @@ fn describe(errors: &mut Errors, path: &[Segment], error: &serde_json::Error) ->
     let doubled = message.starts_with("duplicate field");
     if let Some(name) = named {
         let last = path.last() == Some(&Segment::Name(name.clone()));
-        if message.starts_with("missing field") {
+        if missing(error).is_some() {
             path.push(Segment::Name(name));
-            message = "is required".to_owned();
+            message = REQUIRED.to_owned();
         } else if doubled {
             if !last {
                 path.push(Segment::Name(name));
@@ -399,10 +416,6 @@ fn take_out(value: &mut Value, path: &[Segment]) -> bool {
     }
     match (last, at) {
         (Segment::Name(name), Value::Object(entries)) => entries.shift_remove(name).is_some(),
-        (Segment::Place(place), Value::Array(elements)) if *place < elements.len() => {
-            elements.remove(*place);
-            true
-        }
         _ => false,
     }
 }

@@ -40,18 +40,26 @@ pub(crate) fn base() -> OpenApi {
 pub fn document() -> OpenApi {
     let mut document = router::openapi();
     for (path, item) in &mut document.paths.paths {
-        for (writes, operation) in operations(item) {
-            complete(path, writes, operation);
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
+            complete(path, method != "get", operation);
         }
     }
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let PathItem { get, post, delete, .. } = item;
-    [(false, get.as_mut()), (true, post.as_mut()), (true, delete.as_mut())]
+    [("get", get.as_mut()), ("post", post.as_mut()), ("delete", delete.as_mut())]
         .into_iter()
-        .filter_map(|(writes, operation)| Some((writes, operation?)))
+        .filter_map(|(method, operation)| Some((method, operation?)))
+}
+
+/// Unique, and the same for as long as the call is: `post_tasks_task_id_cancel`.
+fn operation_id(method: &str, path: &str) -> String {
+    let path = path.strip_prefix(PREFIX).unwrap_or(path);
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
 }
 
 /// Adds what a call may be answered beside what its route says.

@@ -187,7 +187,9 @@ impl From<Error> for Failure {
 /// As a sentence: a capital in front, a full stop behind.
 pub(crate) fn sentence(text: &str) -> String {
     let mut sentence = capital(text);
-    if !sentence.ends_with(['.', '!', '?']) {
+    // Behind a path a full stop would be read as part of it.
+    let path = text.rsplit(' ').next().is_some_and(|word| word.starts_with('/'));
+    if !path && !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }
     sentence

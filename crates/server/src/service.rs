@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use regatta_engine::Engine;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,8 +25,6 @@ use crate::options::Options;
 use crate::overload::Places;
 use crate::router;
 
-/// How long a connection may take to send the headers of a request.
-const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks at what the histograms have gathered, so that they do not grow while nobody scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How long sockets may take to say goodbye.
@@ -125,8 +123,9 @@ impl Service {
 }
 
 async fn accept(listener: TcpListener, router: Router, app: App, connections: watch::Sender<()>) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    // No time-out for headers: hyper's also ends idle connections, which workers keep between heartbeats, and costs a
+    // timer a request. Whoever is slow here is on this machine.
+    let http = http1::Builder::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,

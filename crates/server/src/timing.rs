@@ -11,13 +11,7 @@ pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-tim
 /// The header of a request that took `total`: the stages the engine booked, the writing of the answer (`ser`), and
 /// everything else (`app`), which add up to the total.
 pub(crate) fn header(stages: Stages, ser: Duration, total: Duration) -> HeaderValue {
-    let mut text = String::with_capacity(128);
-    let mut rest = total;
-    let mut stage = |name: &str, time: Duration| {
-        rest = rest.saturating_sub(time);
-        add(&mut text, name, time);
-    };
-    let used = [
+    let stages = [
         ("queue", stages.queue),
         ("pool", stages.pool),
         ("db", stages.db),
@@ -25,9 +19,16 @@ pub(crate) fn header(stages: Stages, ser: Duration, total: Duration) -> HeaderVa
         ("cache", stages.cache),
         ("ser", Some(ser).filter(|time| !time.is_zero())),
     ];
-    for (name, time) in used {
+    // A bulk call does several things at once; of their times each gets its share of what has passed.
+    let sum: Duration = stages.iter().filter_map(|(_, time)| *time).sum();
+    let share = if sum > total { total.as_secs_f64() / sum.as_secs_f64() } else { 1.0 };
+    let mut text = String::with_capacity(128);
+    let mut rest = total;
+    for (name, time) in stages {
         if let Some(time) = time {
-            stage(name, time);
+            let time = if share < 1.0 { time.mul_f64(share) } else { time };
+            rest = rest.saturating_sub(time);
+            add(&mut text, name, time);
         }
     }
     add(&mut text, "app", rest);
@@ -57,5 +58,16 @@ mod tests {
             header.to_str().unwrap(),
             "queue;dur=1.500, commit;dur=0.020, ser;dur=0.007, app;dur=0.473, total;dur=2.000"
         );
+    }
+
+    #[test]
+    fn stages_that_ran_side_by_side_add_up_too() {
+        let stages = Stages {
+            queue: Some(Duration::from_millis(30)),
+            commit: Some(Duration::from_millis(10)),
+            ..Stages::default()
+        };
+        let header = header(stages, Duration::ZERO, Duration::from_millis(4));
+        assert_eq!(header.to_str().unwrap(), "queue;dur=3.000, commit;dur=1.000, app;dur=0.000, total;dur=4.000");
     }
 }

@@ -1,5 +1,6 @@
 //! Subtasks, and what workers report about them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use regatta_api::JsonText;
@@ -8,18 +9,45 @@ use regatta_engine::store::SubtaskDetail as StoredDetail;
 use regatta_engine::{Engine, LogRequest, ProgressRequest, ReportRequest};
 use regatta_model::event::SubtaskRecord;
 use regatta_model::plan::Json;
-use regatta_model::subtask::{self, SubtaskHead};
-use regatta_model::{SubtaskId, Timestamp, WorkerId};
+use regatta_model::subtask::{self, State, SubtaskHead};
+use regatta_model::{LaneKey, SubtaskId, Timestamp, WorkerId};
 
 use super::{json, lease, object, time};
 
-/// A row, as its task shows it.
-pub(crate) fn row(engine: &Engine, row: &subtask::SubtaskRow) -> SubtaskRow {
-    SubtaskRow { waiting_for: engine.waiting_for(row), ..of_record(engine, &row.head, &SubtaskRecord::from(row)) }
+/// Rows, as their task shows them. Of the thousands that a plan may have, most ask the same of workers, so that is
+/// worked out once for each lane.
+pub(crate) struct Rows<'a> {
+    engine: &'a Engine,
+    tools: HashMap<LaneKey, Option<String>>,
+    waiting: HashMap<LaneKey, Option<String>>,
 }
 
-/// The same, as an event tells it.
+impl<'a> Rows<'a> {
+    pub(crate) fn new(engine: &'a Engine) -> Self {
+        Self { engine, tools: HashMap::new(), waiting: HashMap::new() }
+    }
+
+    pub(crate) fn row(&mut self, row: &subtask::SubtaskRow) -> SubtaskRow {
+        let lane = row.head.lane;
+        let tool = self.tools.entry(lane).or_insert_with(|| tool_of(self.engine, lane)).clone();
+        let waiting_for = match row.state {
+            State::Ready => self.waiting.entry(lane).or_insert_with(|| self.engine.waiting_for(row)).clone(),
+            _ => self.engine.waiting_for(row),
+        };
+        SubtaskRow { waiting_for, ..shape(&row.head, &SubtaskRecord::from(row), tool) }
+    }
+}
+
+fn tool_of(engine: &Engine, lane: LaneKey) -> Option<String> {
+    engine.lane(lane)?.tool.as_deref().map(ToOwned::to_owned)
+}
+
+/// A row, as an event tells it.
 pub(crate) fn of_record(engine: &Engine, head: &SubtaskHead, record: &SubtaskRecord) -> SubtaskRow {
+    shape(head, record, tool_of(engine, head.lane))
+}
+
+fn shape(head: &SubtaskHead, record: &SubtaskRecord, tool: Option<String>) -> SubtaskRow {
     let task = head.id.task();
     SubtaskRow {
         subtask_id: head.id.uuid(),
@@ -27,7 +55,7 @@ pub(crate) fn of_record(engine: &Engine, head: &SubtaskHead, record: &SubtaskRec
         status: record.status,
         progress: record.progress.into(),
         dependencies: head.dependencies.iter().map(|position| task.subtask(*position).uuid()).collect(),
-        tool: engine.lane(head.lane).and_then(|lane| lane.tool.as_deref().map(ToOwned::to_owned)),
+        tool,
         assigned_worker: record.worker.map(WorkerId::uuid),
         assigned_tool: record.tool.as_deref().map(ToOwned::to_owned),
         attempt: record.attempt,
@@ -52,7 +80,7 @@ pub(crate) fn detail(engine: &Engine, subtask: &StoredDetail) -> SubtaskDetail {
     let ran = stored.attempt > 0 && stored.state.is_ended();
     SubtaskDetail {
         task_id: head.id.task().uuid(),
-        row: row(engine, stored),
+        row: Rows::new(engine).row(stored),
         description: subtask.description.to_string(),
         requires: engine.lane(head.lane).map(|lane| lane.requires.clone()).unwrap_or_default(),
         timeout_seconds: head.timeout_seconds,

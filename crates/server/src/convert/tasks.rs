@@ -14,11 +14,11 @@ use regatta_model::{TaskId, Timestamp, plan};
 use super::{json, object, subtasks, time};
 
 /// What the engine is asked to make.
-pub(crate) fn request(task: CreateTask) -> NewTaskRequest {
-    let start = match (task.start, task.start_at) {
+pub(crate) fn request(task: CreateTask, now: Timestamp) -> NewTaskRequest {
+    let start = match (task.start, task.start_at.map(|at| Timestamp(at.as_micros()))) {
         (false, _) => Start::OnRequest,
-        (true, Some(at)) => Start::At(Timestamp(at.as_micros())),
-        (true, None) => Start::Now,
+        (true, Some(at)) if at > now => Start::At(at),
+        (true, _) => Start::Now,
     };
     NewTaskRequest {
         description: task.description.into(),
@@ -77,7 +77,8 @@ pub(crate) fn of_record(head: &TaskHead, record: &TaskRecord, at: Timestamp) -> 
 
 /// Its subtasks as the task shows them.
 pub(crate) fn rows(engine: &Engine, task: &StoredDetail) -> Vec<SubtaskRow> {
-    task.subtasks.iter().map(|subtask| subtasks::row(engine, &subtask.row)).collect()
+    let mut rows = subtasks::Rows::new(engine);
+    task.subtasks.iter().map(|subtask| rows.row(&subtask.row)).collect()
 }
 
 /// Everything.

@@ -34,7 +34,8 @@ pub(crate) async fn create(
     batch: body::Hashed<CreateTasks>,
 ) -> Result<Created<TasksCreated>> {
     let key = idempotency::key(&headers, "/tasks/batch", &batch.bytes)?;
-    let requests = batch.body.tasks.into_iter().map(tasks::request).collect();
+    let now = app.engine.now();
+    let requests = batch.body.tasks.into_iter().map(|task| tasks::request(task, now)).collect();
     let made = app.engine.submit(&caller.user, requests, key).await?;
     let tasks = made.iter().map(|task| TaskRef { task_id: task.uuid(), status: TaskStatus::Pending }).collect();
     Ok(Created(TasksCreated { tasks }))

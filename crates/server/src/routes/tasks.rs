@@ -39,7 +39,7 @@ pub(crate) async fn create(
     task: body::Hashed<CreateTask>,
 ) -> Result<Created<TaskCreated>> {
     let key = idempotency::key(&headers, "/tasks", &task.bytes)?;
-    let made = app.engine.submit(&caller.user, vec![tasks::request(task.body)], key).await?;
+    let made = app.engine.submit(&caller.user, vec![tasks::request(task.body, app.engine.now())], key).await?;
     let task = made.first().ok_or_else(|| Failure::internal(&"a task was submitted and none was made"))?;
     Ok(Created(TaskCreated {
         task_id: task.uuid(),
@@ -206,8 +206,9 @@ pub(crate) async fn list_subtasks(
     found.truncate(page.limit as usize);
     let last = found.last().filter(|_| more).map(|subtask| i64::from(subtask.row.head.id.position()));
     let total = total.map(|count| Total { count: count.into(), capped: false });
+    let mut shown = subtasks::Rows::new(&app.engine);
     Ok(Json(SubtaskList {
-        subtasks: found.iter().map(|subtask| subtasks::row(&app.engine, &subtask.row)).collect(),
+        subtasks: found.iter().map(|subtask| shown.row(&subtask.row)).collect(),
         page: page.info(List::Subtasks, total, last),
     }))
 }
@@ -237,9 +238,10 @@ pub(crate) async fn ready_subtasks(
             shown.filter(|row| i64::from(row.head.id.position()) > position).take(page.limit as usize).collect()
         }
     };
+    let mut shown = subtasks::Rows::new(&app.engine);
     Ok(Json(ReadySubtasks {
         task_id: task.uuid(),
-        ready_subtasks: rows.into_iter().map(|row| subtasks::row(&app.engine, row)).collect(),
+        ready_subtasks: rows.into_iter().map(|row| shown.row(row)).collect(),
         total_ready,
     }))
 }

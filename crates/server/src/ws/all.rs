@@ -9,6 +9,7 @@ use regatta_api::frames::all::{Topic, TopicKind, WatchAction, WatchFrame};
 use regatta_api::limits::LOG_LIMIT;
 use regatta_engine::bus::{self, Body, Delivery, Notice, Subscriber};
 use regatta_model::TaskId;
+use regatta_model::event::What;
 use tokio::sync::mpsc;
 
 use super::socket::{ACTIONS, Asked, End, Gone, Incoming, Outgoing, Upgrade, finish, read_actions};
@@ -174,6 +175,12 @@ impl Watcher {
                 _ => {}
             }
             self.tasks.insert(event.task.id, Live { seen: Some(event.seq), fresh: false });
+        }
+        if let Body::Event(event) = &notice.body
+            && let What::Subtask(head, _) = &event.what
+        {
+            // Another node may have met it first.
+            self.app.engine.learn_lanes(std::iter::once(head.lane)).await?;
         }
         Ok(self.outgoing.send(frame(&self.app.engine, notice)).await?)
     }

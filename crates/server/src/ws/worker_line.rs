@@ -1,8 +1,10 @@
 //! `/workers/{id}/ws`: a worker's line.
 //!
-//! What the worker says is worked on side by side, so that a heartbeat does not wait for a line of log to be written;
-//! each piece is begun in the order of the frames, and the store keeps that order.
+//! What the worker says is worked on side by side, so that a heartbeat does not wait for a line of log to be written.
+//! Each piece is begun in the order of the frames, the store keeps that order for each kind, and a result waits for
+//! the lines of its subtask.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +16,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use regatta_api::frames::worker::{ConnectedData, ServerFrame, TaskCancelData, WorkerFrame};
 use regatta_engine::{HeartbeatRequest, Line, LineEvent, LineHandle, LineMessage};
 use regatta_model::{Lease, SubtaskId, WorkerId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::socket::{End, Gone, Incoming, Input, Outgoing, SILENCE, Upgrade, error_frame, finish};
@@ -66,8 +69,12 @@ pub(crate) async fn open(
 type Work = BoxFuture<'static, Option<Bytes>>;
 
 async fn serve(app: App, mut line: Line, mut incoming: Incoming, mut outgoing: Outgoing) {
-    let speaker =
-        Speaker { app: app.clone(), line: line.handle(), modern: Arc::new(AtomicBool::new(line.worker().uses_leases)) };
+    let speaker = Speaker {
+        app: app.clone(),
+        line: line.handle(),
+        modern: Arc::new(AtomicBool::new(line.worker().uses_leases)),
+        logging: Arc::default(),
+    };
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let (answers, waiting) = mpsc::channel(ANSWERS);
     let end = tokio::select! {
@@ -229,9 +236,24 @@ struct Speaker {
     line: LineHandle,
     /// Whether it has shown that it knows leases: then it is no older agent.
     modern: Arc<AtomicBool>,
+    /// The lines of log that are under way, by subtask: each holds a receiver. The store may write a result before
+    /// lines that were given to it earlier, and these would then count as late.
+    logging: Arc<Mutex<HashMap<SubtaskId, watch::Sender<()>>>>,
 }
 
+/// Subtasks whose lines are kept apart, before those with none under way are forgotten.
+const LOGGING: usize = 1_024;
+
 impl Speaker {
+    /// To be held until a line of this subtask is written.
+    fn logs(&self, subtask: SubtaskId) -> watch::Receiver<()> {
+        let mut logging = self.logging.lock();
+        if logging.len() >= LOGGING {
+            logging.retain(|_, lines| lines.receiver_count() > 0);
+        }
+        logging.entry(subtask).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
     fn is_modern(&self) {
         self.modern.store(true, Ordering::Relaxed);
     }
@@ -283,8 +305,12 @@ impl Speaker {
             WorkerFrame::Log { data } => {
                 let Some(subtask) = convert::subtask_id(data.subtask_id) else { return no_such(data.subtask_id) };
                 let line = subtasks::log(subtask, Some(self.line.worker_id()), data.body);
+                let under_way = self.logs(subtask);
                 Taken::Work(Box::pin(async move {
-                    speaker.patiently(|| async { take_log(&speaker.app, line.clone()).await.map(drop) }).await.err()
+                    let taken = speaker.patiently(|| async { take_log(&speaker.app, line.clone()).await.map(drop) });
+                    let error = taken.await.err();
+                    drop(under_way);
+                    error
                 }))
             }
             WorkerFrame::Progress { data } => {
@@ -298,7 +324,13 @@ impl Speaker {
                 if data.body.lease.is_some() {
                     self.is_modern();
                 }
-                Taken::Work(Box::pin(async move { speaker.result(data.subtask_id, data.body).await }))
+                let logged = convert::subtask_id(data.subtask_id).and_then(|id| self.logging.lock().remove(&id));
+                Taken::Work(Box::pin(async move {
+                    if let Some(logged) = logged {
+                        logged.closed().await;
+                    }
+                    speaker.result(data.subtask_id, data.body).await
+                }))
             }
             WorkerFrame::TaskRejected { subtask_id, reason, lease } => {
                 let Some(subtask) = convert::subtask_id(subtask_id) else { return no_such(subtask_id) };

@@ -1,6 +1,18 @@
 //! The server as callers see it: a real one on a free port, over a real SQLite store in its own directory.
 
+mod bad_input;
+mod batch;
+mod headers;
+mod health;
+mod legacy;
+mod line;
+mod log_socket;
+mod openapi;
 mod rig;
 mod service;
+mod show;
 mod slice;
+mod subtasks;
+mod tasks;
+mod watch_socket;
 mod workers;

@@ -1,0 +1,93 @@
+//! `/ws`: everything that happens, by topic.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, soon, step};
+use crate::show::Show;
+
+#[tokio::test]
+async fn every_frame_of_the_watchers() {
+    let rig = Rig::start().await;
+    let mut show = Show::default();
+    let mut shown = Vec::new();
+    let mut socket = rig.socket("/api/v1/ws").await;
+    for action in [
+        json!({"action": "subscribe", "type": "workers"}),
+        json!({"action": "ping"}),
+        json!({"action": "subscribe", "type": "task"}),
+        json!({"action": "subscribe", "type": "tasks", "from_seq": 1}),
+        json!({"action": "subscribe", "type": "weather"}),
+        json!({"action": "subscribe", "type": "worker", "worker_id": "0193e3c8-7c00-7000-8000-000000000000"}),
+        json!({"type": "tasks"}),
+    ] {
+        socket.send(action.clone()).await;
+        shown.push(format!("{}\n{}", show.json(&action), show.json(&socket.next().await)));
+    }
+    let worker = rig.worker("w", 1).await;
+    shown.push(format!("# registered\n{}", show.json(&socket.next().await)));
+    rig.post(&format!("/api/v1/workers/{worker}/unregister"), json!({})).await;
+    shown.push(format!("# unregistered\n{}", show.json(&socket.next().await)));
+    rig.delete(&format!("/api/v1/workers/{worker}")).await;
+    shown.push(format!("# removed\n{}", show.json(&socket.next().await)));
+    socket.send(json!({"action": "unsubscribe", "type": "workers"})).await;
+    shown.push(show.json(&socket.next().await));
+    assert_snapshot!("watch_frames", shown.join("\n\n"));
+}
+
+#[tokio::test]
+async fn a_task_is_watched_from_any_number_and_the_list_sees_only_tasks() {
+    let rig = Rig::start().await;
+    let (_, mut line) = rig.line("w", 1).await;
+    let mut lists = rig.socket("/api/v1/ws").await;
+    lists.send(json!({"action": "subscribe", "type": "tasks"})).await;
+    assert_eq!(lists.next().await["type"], "subscribed");
+    let task = rig.task(json!([step("One", &[])])).await;
+    let assignment = line.assignment().await;
+    let mut one = rig.socket("/api/v1/ws").await;
+    one.send(json!({"action": "subscribe", "type": "task", "task_id": task, "from_seq": 1})).await;
+    one.send(json!({"action": "subscribe", "type": "tasks"})).await;
+    line.send(json!({"type": "log", "data": {"subtask_id": assignment["subtask_id"], "lease": assignment["lease"], "level": "info",
+        "message": "at it"}}))
+        .await;
+    line.complete(&assignment, json!({})).await;
+
+    let events =
+        rig.get(&format!("/api/v1/tasks/{task}/events?limit=1000")).await.json()["events"].as_array().unwrap().clone();
+    let mut seen: Vec<Value> = Vec::new();
+    while seen.len() < events.len() {
+        let frame = one.next().await;
+        if frame["type"] != "subscribed" {
+            seen.push(frame);
+        }
+    }
+    assert_eq!(seen, events);
+    let updates: Vec<Value> = events.iter().filter(|event| event["type"] == "task_update").cloned().collect();
+    for update in &updates {
+        assert_eq!(&lists.next().await, update);
+    }
+    assert_eq!(updates.last().unwrap()["data"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn who_is_too_slow_is_told_and_goes_on_from_the_newest() {
+    let options = regatta_server::Options {
+        limits: regatta_server::Limits { socket_queue: 4, ..Default::default() },
+        ..Default::default()
+    };
+    let rig = Rig::with(options, Default::default()).await;
+    let mut slow = rig.socket("/api/v1/ws").await;
+    slow.send(json!({"action": "subscribe", "type": "tasks"})).await;
+    assert_eq!(slow.next().await["type"], "subscribed");
+    // It does not read; what it is sent fills the buffers of the connection, then its queue.
+    let description = "é".repeat(200);
+    let batch: Vec<Value> = (0..500).map(|_| json!({"description": description, "start": false})).collect();
+    for _ in 0..60 {
+        rig.post("/api/v1/tasks/batch", json!({"tasks": batch})).await.is(http::StatusCode::CREATED);
+    }
+    let lagged = soon("a lag", slow.next_of("lagged")).await;
+    assert!(lagged["missed"].as_u64().unwrap() > 0, "{lagged}");
+    assert_eq!(slow.next().await, json!({"type": "resync"}));
+    slow.send(json!({"action": "ping"})).await;
+    slow.next_of("pong").await;
+}
