@@ -69,7 +69,9 @@ impl Table {
                 *widest = (*widest).max(width(&cell.text));
             }
         }
-        let mut shown: Vec<usize> = (0..self.head.len()).collect();
+        // A column that says nothing is left out, also when piped: there scripts ask for JSON.
+        let says = |&at: &usize| self.rows.iter().any(|row| row.get(at).is_some_and(|cell| !cell.text.is_empty()));
+        let mut shown: Vec<usize> = (0..self.head.len()).filter(|at| self.rows.is_empty() || says(at)).collect();
         if let Some(columns) = columns {
             let total = |shown: &[usize], widths: &[usize]| {
                 shown.iter().map(|&at| widths[at]).sum::<usize>() + GAP * shown.len().saturating_sub(1)

@@ -99,7 +99,7 @@ pub fn table(workers: &[WorkerSummary]) -> Table {
             worker.tools.join(", ").into(),
             labels(worker).into(),
             worker.last_heartbeat.map_or_else(|| "never".to_owned(), |at| time::ago(at, now)).into(),
-            Cell::new(DIM, ui::id(worker.worker_id)),
+            Cell::new(DIM, worker.worker_id),
         ]);
     }
     table
