@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::FromRequest;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use regatta_api::limits::TASK_BODY_BYTES;
@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::app::App;
 use crate::fields::Errors;
 use crate::problem::{Failure, Kind};
 
@@ -60,22 +61,22 @@ pub(crate) struct Hashed<T> {
     pub(crate) bytes: Bytes,
 }
 
-impl<T: Check, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: Check> FromRequest<App> for Json<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Failure> {
         check_type(request.headers())?;
-        let bytes = read(request).await?;
+        let bytes = read(app, request).await?;
         parse(&bytes).map(Self)
     }
 }
 
-impl<T: Check + Default, S: Send + Sync> FromRequest<S> for Optional<T> {
+impl<T: Check + Default> FromRequest<App> for Optional<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Failure> {
         let typed = check_type(request.headers());
-        let bytes = read(request).await?;
+        let bytes = read(app, request).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -84,12 +85,12 @@ impl<T: Check + Default, S: Send + Sync> FromRequest<S> for Optional<T> {
     }
 }
 
-impl<T: Check, S: Send + Sync> FromRequest<S> for Hashed<T> {
+impl<T: Check> FromRequest<App> for Hashed<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Failure> {
         check_type(request.headers())?;
-        let bytes = read(request).await?;
+        let bytes = read(app, request).await?;
         Ok(Self { body: parse(&bytes)?, bytes })
     }
 }
@@ -107,14 +108,25 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
     ))
 }
 
+/// What is longer needs room of its own, so that many long bodies at once do not fill the memory.
+const LONG: u64 = 64 * 1_024;
+
 /// Reads the whole body, within the limit.
-async fn read(request: Request<Body>) -> Result<Bytes, Failure> {
+async fn read(app: &App, request: Request<Body>) -> Result<Bytes, Failure> {
+    // Who waits for leave to send (RFC 9110, 10.1.1) is refused by the answer alone.
+    let asks_leave = request.headers().contains_key(EXPECT);
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let mut body = request.into_body();
     if let Some(length) = announced.filter(|length| *length > TASK_BODY_BYTES as u64) {
-        throw_away(body);
+        if !asks_leave {
+            throw_away(body);
+        }
         return Err(Failure::too_large("request body", Some(length), TASK_BODY_BYTES, "bytes"));
     }
+    let mut room = match announced {
+        Some(length) if length > LONG => Some(app.places.hold(length as usize)?),
+        _ => None,
+    };
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -124,6 +136,9 @@ async fn read(request: Request<Body>) -> Result<Bytes, Failure> {
         if so_far + data.len() > TASK_BODY_BYTES {
             throw_away(body);
             return Err(Failure::too_large("request body", None, TASK_BODY_BYTES, "bytes"));
+        }
+        if room.is_none() && (so_far + data.len()) as u64 > LONG {
+            room = Some(app.places.hold(TASK_BODY_BYTES)?);
         }
         match &first {
             // Most bodies come in one piece and need no copy.
@@ -279,7 +294,7 @@ fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
     /// Rounds, each over the whole text.
     const ROUNDS: usize = 10;
     /// Of a long text only the first error is worth a search.
-    const LONG: usize = 256 * 1024;
+    const TOO_LONG: usize = 256 * 1024;
     // First over the text, since a value would hide doubled keys.
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -290,7 +305,7 @@ fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
         Err(error) => {
             let path = segments(error.path());
             let doubled = describe(&mut errors, &path, error.inner());
-            if doubled || text.len() > LONG {
+            if doubled || text.len() > TOO_LONG {
                 return finish(errors);
             }
         }

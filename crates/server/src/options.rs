@@ -40,6 +40,8 @@ pub struct Limits {
     pub concurrent_requests: usize,
     /// Requests that wait for something to happen: polls and `wait_seconds`.
     pub waiting_requests: usize,
+    /// Bytes of long request bodies that are read at once.
+    pub body_bytes: usize,
     /// Tasks one watching WebSocket may subscribe to.
     pub topics_per_socket: usize,
     /// Notices that may wait for one watching WebSocket before it lags.
@@ -48,7 +50,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { concurrent_requests: 4_096, waiting_requests: 16_384, topics_per_socket: 1_024, socket_queue: 1_024 }
+        Self {
+            concurrent_requests: 4_096,
+            waiting_requests: 16_384,
+            body_bytes: 256 * 1_024 * 1_024,
+            topics_per_socket: 1_024,
+            socket_queue: 1_024,
+        }
     }
 }
 

@@ -29,22 +29,25 @@ impl Count {
         Arc::new(Self { now: AtomicUsize::new(0), limit })
     }
 
-    fn take(self: &Arc<Self>) -> Option<Permit> {
-        if self.now.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.now.fetch_sub(1, Ordering::Relaxed);
+    fn take(self: &Arc<Self>, amount: usize) -> Option<Permit> {
+        if self.now.fetch_add(amount, Ordering::Relaxed) + amount > self.limit {
+            self.now.fetch_sub(amount, Ordering::Relaxed);
             return None;
         }
-        Some(Permit(self.clone()))
+        Some(Permit { count: self.clone(), amount })
     }
 }
 
-/// A place among the requests that are served; given back when dropped.
+/// A place among the requests that are served, or room for a body; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Count>);
+pub(crate) struct Permit {
+    count: Arc<Count>,
+    amount: usize,
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.count.now.fetch_sub(self.amount, Ordering::Relaxed);
     }
 }
 
@@ -53,26 +56,36 @@ impl Drop for Permit {
 pub(crate) struct Places {
     ordinary: Arc<Count>,
     waiting: Arc<Count>,
+    bodies: Arc<Count>,
 }
 
 impl Places {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { ordinary: Count::new(limits.concurrent_requests), waiting: Count::new(limits.waiting_requests) }
+        Self {
+            ordinary: Count::new(limits.concurrent_requests),
+            waiting: Count::new(limits.waiting_requests),
+            bodies: Count::new(limits.body_bytes),
+        }
     }
 
     /// Lets a request in; `None` is a place that is not counted.
     pub(crate) fn enter(&self, share: Share) -> Result<Option<Permit>, Failure> {
         match share {
             Share::Vital => Ok(None),
-            Share::Ordinary => self.ordinary.take().map(Some).ok_or_else(Failure::overloaded),
+            Share::Ordinary => self.ordinary.take(1).map(Some).ok_or_else(Failure::overloaded),
         }
     }
 
     /// Moves the current request to those that wait for something to happen.
     pub(crate) fn wait(&self) -> Result<(), Failure> {
-        let waiting = self.waiting.take().ok_or_else(Failure::overloaded)?;
+        let waiting = self.waiting.take(1).ok_or_else(Failure::overloaded)?;
         request::with_permit(|permit| *permit = Some(waiting));
         Ok(())
+    }
+
+    /// Room for a long body while it is read.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Permit, Failure> {
+        self.bodies.take(bytes).ok_or_else(Failure::overloaded)
     }
 
     /// Ordinary requests served now.

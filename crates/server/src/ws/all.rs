@@ -1,6 +1,5 @@
 //! `/ws`: everything that happens, by topic.
 
-use std::collections::HashMap;
 use std::pin::pin;
 
 use axum::extract::State;
@@ -12,7 +11,8 @@ use regatta_model::TaskId;
 use regatta_model::event::What;
 use tokio::sync::mpsc;
 
-use super::socket::{ACTIONS, Asked, End, Gone, Incoming, Outgoing, Upgrade, finish, read_actions};
+use super::socket::{ACTIONS, Asked, End, Incoming, Outgoing, Upgrade, finish, read_actions};
+use super::tail::{Meets, Step, Stop, Tails};
 use crate::app::App;
 use crate::convert::events::{event_frame, frame, text};
 use crate::convert::{task_id, worker_id};
@@ -35,7 +35,7 @@ pub(crate) async fn open(State(app): State<App>, _caller: Identity, upgrade: Upg
 
 async fn serve(app: App, mut incoming: Incoming, outgoing: Outgoing) {
     let subscriber = app.engine.bus().subscribe(app.limits.socket_queue);
-    let mut watcher = Watcher { app: app.clone(), subscriber, outgoing, tasks: HashMap::new() };
+    let mut watcher = Watcher { app: app.clone(), subscriber, outgoing, tails: Tails::default() };
     let (actions, asked) = mpsc::channel(ACTIONS);
     let end = tokio::select! {
         end = read_actions(&mut incoming, actions) => end,
@@ -44,48 +44,13 @@ async fn serve(app: App, mut incoming: Incoming, outgoing: Outgoing) {
     finish(end, incoming, watcher.outgoing).await;
 }
 
-/// How far a task's events were sent.
-#[derive(Debug, Clone, Copy)]
-struct Live {
-    /// Everything up to this number was sent; `None` until the next event, where nobody asked for what was before.
-    seen: Option<u64>,
-    /// Nothing live was sent since the kept events: what was missed meanwhile is not the client's fault and is read.
-    fresh: bool,
-}
-
 struct Watcher {
     app: App,
     subscriber: Subscriber,
     outgoing: Outgoing,
     /// The tasks that are a topic of their own.
-    tasks: HashMap<TaskId, Live>,
+    tails: Tails,
 }
-
-/// Why a step was not done.
-enum Stop {
-    Gone,
-    Refused(Failure),
-}
-
-impl From<Gone> for Stop {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<regatta_engine::Error> for Stop {
-    fn from(error: regatta_engine::Error) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Refused(failure)
-    }
-}
-
-type Step<T = ()> = std::result::Result<T, Stop>;
 
 impl Watcher {
     async fn run(&mut self, mut asked: mpsc::Receiver<Asked<WatchAction>>) -> End {
@@ -120,7 +85,7 @@ impl Watcher {
                 let on_bus = on_bus(&topic)?;
                 self.subscriber.remove(on_bus);
                 if let bus::Topic::Task(task) = on_bus {
-                    self.tasks.remove(&task);
+                    self.tails.leave(task);
                 }
                 Ok(self.outgoing.write(&WatchFrame::Unsubscribed { data: echo(&topic) }).await?)
             }
@@ -144,9 +109,9 @@ impl Watcher {
         if let bus::Topic::Task(task) = on_bus {
             let seen = match topic.from_seq {
                 Some(from) => Some(self.fill(task, from.saturating_sub(1), u64::MAX).await?),
-                None => self.tasks.get(&task).and_then(|live| live.seen),
+                None => self.tails.seen(task),
             };
-            self.tasks.insert(task, Live { seen, fresh: true });
+            self.tails.follow(task, seen);
         }
         Ok(())
     }
@@ -156,44 +121,35 @@ impl Watcher {
             Delivery::Notice(notice) => self.notice(&notice).await,
             Delivery::Lagged(missed) => self.lagged(missed).await,
             Delivery::Resync => {
-                self.catch_up(|_| true).await?;
+                self.catch_up(false).await?;
                 self.read_again().await
             }
         }
     }
 
     async fn notice(&mut self, notice: &Notice) -> Step {
-        if let Body::Event(event) = &notice.body
-            && let Some(live) = self.tasks.get(&event.task.id).copied()
-        {
-            match live.seen {
-                Some(seen) if event.seq <= seen => return Ok(()),
-                // Numbers are contiguous over all events of the task: between these something was lost on the way.
-                Some(seen) if event.seq > seen + 1 => {
-                    self.fill(event.task.id, seen, event.seq - 1).await?;
-                }
-                _ => {}
+        if let Body::Event(event) = &notice.body {
+            let task = event.task.id;
+            match self.tails.meets(task, event.seq) {
+                Meets::Old => return Ok(()),
+                Meets::Missing { after, upto } => drop(self.fill(task, after, upto).await?),
+                Meets::Next | Meets::Nothing => {}
             }
-            self.tasks.insert(event.task.id, Live { seen: Some(event.seq), fresh: false });
-        }
-        if let Body::Event(event) = &notice.body
-            && let What::Subtask(head, _) = &event.what
-        {
-            // Another node may have met it first.
-            self.app.engine.learn_lanes(std::iter::once(head.lane)).await?;
+            self.tails.sent(task, event.seq);
+            if let What::Subtask(head, _) = &event.what {
+                // Another node may have met its lane first.
+                self.app.engine.learn_lanes(std::iter::once(head.lane)).await?;
+            }
         }
         Ok(self.outgoing.send(frame(&self.app.engine, notice)).await?)
     }
 
     async fn lagged(&mut self, missed: u64) -> Step {
-        self.catch_up(|live| live.fresh && live.seen.is_some()).await?;
-        let only_fresh = self.tasks.values().all(|live| live.fresh && live.seen.is_some());
-        if only_fresh && self.tasks.len() == self.subscriber.topics().count() {
+        self.catch_up(true).await?;
+        if self.tails.safe() == self.subscriber.topics().count() {
             return Ok(());
         }
-        for live in self.tasks.values_mut().filter(|live| !live.fresh) {
-            live.seen = None;
-        }
+        self.tails.skip();
         self.outgoing.write(&WatchFrame::Lagged { missed }).await?;
         self.read_again().await
     }
@@ -206,19 +162,11 @@ impl Watcher {
         Ok(())
     }
 
-    /// Reads what came after the last number sent, for the tasks that `which` picks.
-    async fn catch_up(&mut self, which: impl Fn(&Live) -> bool) -> Step {
-        let behind: Vec<(TaskId, u64)> = self
-            .tasks
-            .iter()
-            .filter(|(_, live)| which(live))
-            .filter_map(|(task, live)| Some((*task, live.seen?)))
-            .collect();
-        for (task, seen) in behind {
+    /// Reads what came after the last event sent.
+    async fn catch_up(&mut self, only_fresh: bool) -> Step {
+        for (task, seen) in self.tails.behind(only_fresh) {
             let seen = self.fill(task, seen, u64::MAX).await?;
-            if let Some(live) = self.tasks.get_mut(&task) {
-                live.seen = Some(seen);
-            }
+            self.tails.caught_up(task, seen);
         }
         Ok(())
     }

@@ -2,5 +2,6 @@
 
 pub(crate) mod all;
 pub(crate) mod socket;
+pub(crate) mod tail;
 pub(crate) mod task_logs;
 pub(crate) mod worker_line;

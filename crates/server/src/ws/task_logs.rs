@@ -3,7 +3,6 @@
 //! The seam: first the bus is subscribed to, then the store is read. The read says up to which number it saw
 //! everything; what is live and not above that is skipped.
 
-use std::collections::HashMap;
 use std::pin::pin;
 
 use axum::extract::State;
@@ -20,6 +19,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::socket::{ACTIONS, Asked, End, Gone, Incoming, Outgoing, Upgrade, finish, read_actions};
+use super::tail::{Meets, Step, Stop, Tails};
 use crate::app::App;
 use crate::convert::events::{frame, log_data, text};
 use crate::convert::{task_id, time};
@@ -55,7 +55,7 @@ pub(crate) async fn open(
 
 async fn serve(app: App, task: TaskId, from: Option<u64>, mut incoming: Incoming, outgoing: Outgoing) {
     let subscriber = app.engine.bus().subscribe(app.limits.socket_queue);
-    let mut watcher = Watcher { app: app.clone(), subscriber, outgoing, tasks: HashMap::new() };
+    let mut watcher = Watcher { app: app.clone(), subscriber, outgoing, tails: Tails::default() };
     let (actions, asked) = mpsc::channel(ACTIONS);
     let end = tokio::select! {
         end = read_actions(&mut incoming, actions) => end,
@@ -64,41 +64,12 @@ async fn serve(app: App, task: TaskId, from: Option<u64>, mut incoming: Incoming
     finish(end, incoming, watcher.outgoing).await;
 }
 
-/// How far a task's lines were sent.
-#[derive(Debug, Clone, Copy)]
-struct Live {
-    /// Everything up to this number was sent or skipped; `None` after a lag, until the next event.
-    seen: Option<u64>,
-    /// Nothing live was sent since the kept lines: what was missed meanwhile is not the client's fault and is read.
-    fresh: bool,
-}
-
 struct Watcher {
     app: App,
     subscriber: Subscriber,
     outgoing: Outgoing,
-    tasks: HashMap<TaskId, Live>,
+    tails: Tails,
 }
-
-/// Why a step was not done.
-enum Stop {
-    Gone,
-    Refused(Failure),
-}
-
-impl From<Gone> for Stop {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<regatta_engine::Error> for Stop {
-    fn from(error: regatta_engine::Error) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-type Step<T = ()> = std::result::Result<T, Stop>;
 
 impl Watcher {
     async fn run(&mut self, task: TaskId, from: Option<u64>, mut asked: mpsc::Receiver<Asked<LogsAction>>) -> End {
@@ -142,7 +113,7 @@ impl Watcher {
             LogsAction::Ping => Ok(self.outgoing.write(&LogsFrame::Pong).await?),
             LogsAction::Subscribe(range) => {
                 let task = known(range.task_id)?;
-                if !self.tasks.contains_key(&task) && self.tasks.len() >= self.app.limits.topics_per_socket {
+                if !self.tails.follows(task) && self.tails.len() >= self.app.limits.topics_per_socket {
                     let most = self.app.limits.topics_per_socket;
                     return Err(Stop::Refused(Failure::field(
                         "task_id",
@@ -155,20 +126,20 @@ impl Watcher {
                 let seen = match self.history(task, range.from_seq, last, false).await {
                     Ok(seen) => seen,
                     Err(stop) => {
-                        if !self.tasks.contains_key(&task) {
+                        if !self.tails.follows(task) {
                             self.subscriber.remove(Topic::Task(task));
                         }
                         return Err(stop);
                     }
                 };
-                self.tasks.insert(task, Live { seen: Some(seen), fresh: true });
+                self.tails.follow(task, Some(seen));
                 let data = TaskIdData { task_id: task.uuid() };
                 Ok(self.outgoing.write(&LogsFrame::Subscribed { data }).await?)
             }
             LogsAction::Unsubscribe(range) => {
                 let task = known(range.task_id)?;
                 self.subscriber.remove(Topic::Task(task));
-                self.tasks.remove(&task);
+                self.tails.leave(task);
                 let data = TaskIdData { task_id: task.uuid() };
                 Ok(self.outgoing.write(&LogsFrame::Unsubscribed { data }).await?)
             }
@@ -246,7 +217,7 @@ impl Watcher {
         let done = match delivery {
             Delivery::Notice(notice) => self.notice(&notice).await,
             Delivery::Lagged(missed) => self.lagged(missed).await,
-            Delivery::Resync => self.catch_up(|_| true).await,
+            Delivery::Resync => self.catch_up(false).await,
         };
         match done {
             Ok(()) => Ok(()),
@@ -258,16 +229,12 @@ impl Watcher {
     async fn notice(&mut self, notice: &Notice) -> Step {
         let Body::Event(event) = &notice.body else { return Ok(()) };
         let task = event.task.id;
-        let Some(live) = self.tasks.get(&task).copied() else { return Ok(()) };
-        match live.seen {
-            Some(seen) if event.seq <= seen => return Ok(()),
-            // Numbers are contiguous over all events of the task: between these something was lost on the way.
-            Some(seen) if event.seq > seen + 1 => {
-                self.fill(task, seen, event.seq - 1).await?;
-            }
-            _ => {}
+        match self.tails.meets(task, event.seq) {
+            Meets::Nothing | Meets::Old => return Ok(()),
+            Meets::Missing { after, upto } => drop(self.fill(task, after, upto).await?),
+            Meets::Next => {}
         }
-        self.tasks.insert(task, Live { seen: Some(event.seq), fresh: false });
+        self.tails.sent(task, event.seq);
         if matches!(event.what, What::Log(_)) {
             self.outgoing.send(frame(&self.app.engine, notice)).await?;
         }
@@ -275,29 +242,19 @@ impl Watcher {
     }
 
     async fn lagged(&mut self, missed: u64) -> Step {
-        self.catch_up(|live| live.fresh).await?;
-        if self.tasks.values().all(|live| live.fresh) {
+        self.catch_up(true).await?;
+        if self.tails.safe() == self.tails.len() {
             return Ok(());
         }
-        for live in self.tasks.values_mut().filter(|live| !live.fresh) {
-            live.seen = None;
-        }
+        self.tails.skip();
         Ok(self.outgoing.write(&LogsFrame::Lagged { missed }).await?)
     }
 
-    /// Reads what came after the last number sent, for the tasks that `which` picks.
-    async fn catch_up(&mut self, which: impl Fn(&Live) -> bool) -> Step {
-        let behind: Vec<(TaskId, u64)> = self
-            .tasks
-            .iter()
-            .filter(|(_, live)| which(live))
-            .filter_map(|(task, live)| Some((*task, live.seen?)))
-            .collect();
-        for (task, seen) in behind {
+    /// Reads what came after the last line sent.
+    async fn catch_up(&mut self, only_fresh: bool) -> Step {
+        for (task, seen) in self.tails.behind(only_fresh) {
             let seen = self.fill(task, seen, u64::MAX).await?;
-            if let Some(live) = self.tasks.get_mut(&task) {
-                live.seen = Some(seen);
-            }
+            self.tails.caught_up(task, seen);
         }
         Ok(())
     }

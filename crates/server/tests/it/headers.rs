@@ -131,11 +131,19 @@ async fn errors_that_layers_make_are_problems_too() {
 }
 
 #[tokio::test]
-async fn a_panic_or_an_overload_is_answered() {
-    let options = regatta_server::Options {
-        limits: regatta_server::Limits { concurrent_requests: 0, ..Default::default() },
-        ..Default::default()
-    };
+async fn too_many_long_bodies_at_once_are_refused() {
+    let limits = regatta_server::Limits { body_bytes: 100_000, ..Default::default() };
+    let rig = Rig::with(regatta_server::Options { limits, ..Default::default() }, Default::default()).await;
+    let task = |length: usize| json!({"description": "Count the words", "metadata": {"text": "x".repeat(length)}});
+    rig.post("/api/v1/tasks", task(90_000)).await.is(StatusCode::CREATED);
+    rig.post("/api/v1/tasks", task(110_000)).await.is(StatusCode::SERVICE_UNAVAILABLE);
+    rig.post("/api/v1/tasks", task(90_000)).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn an_overload_is_answered_and_spares_what_is_vital() {
+    let limits = regatta_server::Limits { concurrent_requests: 0, ..Default::default() };
+    let options = regatta_server::Options { limits, ..Default::default() };
     let rig = Rig::with(options, Default::default()).await;
     let refused = rig.get("/api/v1/tasks").await;
     assert_snapshot!("overloaded", Show::default().answer(&refused));
