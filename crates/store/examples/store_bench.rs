@@ -4,10 +4,10 @@
 //!   same rows into the same schema in transactions of the same size;
 //! - the life of subtasks, claimed and reported by one dispatcher and 64 or 256 slots.
 //!
-//! Arguments: seconds of each measurement (default 2), and a folder for the databases (default: a temporary one).
+//! Arguments: seconds of each measurement (default 2), and which part: `submit`, `life` or `reads` (default: all).
 //! Each line is a ratio within this run; absolute numbers drift with the machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +24,10 @@ use regatta_store::{Committed, Sink, Store, StoreExt};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
+
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -325,18 +329,37 @@ fn percentile(times: &[Duration], percent: f64) -> f64 {
 async fn main() -> Result<(), Failed> {
     let mut args = std::env::args().skip(1);
     let time = Duration::from_secs_f64(args.next().map_or(Ok(2.0), |seconds| seconds.parse())?);
+    let part = args.next();
+    let wanted = |name: &str| part.as_deref().is_none_or(|part| part == name);
     let temporary = tempfile::tempdir()?;
-    let folder: PathBuf = args.next().map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    std::fs::create_dir_all(&folder)?;
+    let folder = temporary.path();
+    if wanted("submit") {
+        show_submissions(folder, time).await?;
+    }
+    if wanted("life") {
+        println!("\nsubtasks from ready to completed: one dispatcher, slots that report at once");
+        for slots in [1, 64, 256] {
+            let tasks = if slots == 1 { 1_000 } else { (10_000.0 * time.as_secs_f64()) as usize };
+            let (rate, a_commit) = life(folder, slots, tasks).await?;
+            println!("{slots:>8} slots {rate:>10.0} subtasks/s, {a_commit:.1} a commit");
+        }
+    }
+    if wanted("reads") {
+        let (alone, beside) = reads(folder, time).await?;
+        println!("\nreads of a task's counters by one caller: {alone:.0}/s alone, {beside:.0}/s beside a writer");
+    }
+    Ok(())
+}
 
+async fn show_submissions(folder: &Path, time: Duration) -> Result<(), Failed> {
     println!("durable submissions of a task with four steps, against a plain loop with the same batch size");
     println!(
         "{:>8} {:>10} {:>8} {:>8} {:>8} {:>10} {:>6}",
         "callers", "tasks/s", "p50 ms", "p99 ms", "batch", "plain/s", "ratio"
     );
     for callers in [1, 16, 64, 256] {
-        let (rate, times, batch) = submissions(&folder, callers, time).await?;
-        let plain = plain(&folder, (batch.round() as usize).max(1), time)?;
+        let (rate, times, batch) = submissions(folder, callers, time).await?;
+        let plain = plain(folder, (batch.round() as usize).max(1), time)?;
         println!(
             "{callers:>8} {rate:>10.0} {:>8.2} {:>8.2} {batch:>8.1} {plain:>10.0} {:>6.2}",
             percentile(&times, 50.0),
@@ -344,13 +367,5 @@ async fn main() -> Result<(), Failed> {
             rate / plain
         );
     }
-    println!("\nsubtasks from ready to completed: one dispatcher, slots that report at once");
-    for slots in [1, 64, 256] {
-        let tasks = if slots == 1 { 1_000 } else { (10_000.0 * time.as_secs_f64()) as usize };
-        let (rate, a_commit) = life(&folder, slots, tasks).await?;
-        println!("{slots:>8} slots {rate:>10.0} subtasks/s, {a_commit:.1} a commit");
-    }
-    let (alone, beside) = reads(&folder, time).await?;
-    println!("\nreads of a task's counters by one caller: {alone:.0}/s alone, {beside:.0}/s beside a writer");
     Ok(())
 }

@@ -5,18 +5,44 @@
 //! again moves over. That costs one lookup and forgets what was not used for at least one generation.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// Spreads keys that a counter gave, with one multiplication (Knuth's, by 2^64 over the golden ratio). They are
+/// ours, so nobody can choose them to collide.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
+        }
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number as u64);
+    }
+    fn finish(&self) -> u64 {
+        // The table takes its place from the low bits and its tag from the high ones.
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+/// A map by such keys.
+pub(super) type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
 /// Rows by key, at most about twice `size` of them between transactions.
 pub(super) struct Cache<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: KeyMap<K, V>,
+    old: KeyMap<K, V>,
     size: usize,
 }
 
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     pub(super) fn new(size: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), size }
+        Self { young: KeyMap::default(), old: KeyMap::default(), size }
     }
 
     /// Whether it is here; moves it to the young.

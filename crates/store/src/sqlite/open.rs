@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
@@ -72,6 +73,9 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
 fn configure(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     conn.busy_timeout(BUSY)?;
+    // Query Planner Stability Guarantee: without it SQLite looks at what is bound to `LIMIT ?` and prepares the
+    // statement anew whenever that changes, which took half the time of a claim.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "cache_size", -i64::from(options.cache_kib))?;
     conn.pragma_update(None, "foreign_keys", false)?;
     conn.pragma_update(None, "temp_store", "memory")

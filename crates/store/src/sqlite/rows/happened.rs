@@ -6,7 +6,7 @@ use regatta_model::TaskKey;
 use regatta_model::event::{Event, What};
 use rusqlite::params;
 
-use super::{Result, SqliteRows};
+use super::{Lazy, Result, SqliteRows};
 use crate::sqlite::records::{self, KeptHead};
 use crate::sqlite::{codec, sql};
 
@@ -21,6 +21,8 @@ impl SqliteRows {
             }
         }
         let mut array = std::mem::take(&mut self.buffer);
+        let mut insert = Lazy::new(&self.conn, sql::INSERT_EVENTS);
+        let mut insert_log = Lazy::new(&self.conn, sql::INSERT_LOG);
         for (task, events) in by_task {
             array.clear();
             let thrown_away = self.discarded_plans.contains(&task);
@@ -34,7 +36,7 @@ impl SqliteRows {
                         records::push(&mut array, stamp, Some(head.key.position()), record, kept.as_ref())?;
                     }
                     What::Log(line) => {
-                        self.conn.prepare_cached(sql::INSERT_LOG)?.execute(params![
+                        insert_log.get()?.execute(params![
                             codec::event_key(task, event.seq)?,
                             event.at.0,
                             line.subtask.position(),
@@ -52,7 +54,7 @@ impl SqliteRows {
             if last > 0 {
                 records::finish(&mut array);
                 let key = codec::event_key(task, last)?;
-                self.conn.prepare_cached(sql::INSERT_EVENTS)?.execute(params![key, array])?;
+                insert.get()?.execute(params![key, array])?;
             }
         }
         self.buffer = array;

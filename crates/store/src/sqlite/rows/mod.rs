@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use regatta_model::command::IDEMPOTENCY_KEPT;
 use regatta_model::routing::Lane;
 use regatta_model::{LaneKey, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::cache::Cache;
 use super::error::DbError;
@@ -59,6 +59,27 @@ pub(super) struct SqliteRows {
     last_worker: GivenKeys,
     /// Reused for the records of events.
     buffer: String,
+}
+
+/// A statement that is looked up when it is first used in a loop, and kept for the rest of it.
+struct Lazy<'a> {
+    conn: &'a Connection,
+    sql: &'static str,
+    statement: Option<CachedStatement<'a>>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(conn: &'a Connection, sql: &'static str) -> Self {
+        Self { conn, sql, statement: None }
+    }
+
+    fn get(&mut self) -> Result<&mut CachedStatement<'a>> {
+        let statement = match self.statement.take() {
+            Some(statement) => statement,
+            None => self.conn.prepare_cached(self.sql)?,
+        };
+        Ok(self.statement.insert(statement))
+    }
 }
 
 /// The last key given to something, and whether that is written down.

@@ -6,7 +6,7 @@ use regatta_model::subtask::{Attempt, State, SubtaskRow};
 use regatta_model::{LaneKey, SubtaskKey, TaskKey, Timestamp, WorkerKey};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Result, SqliteRows, TEXT_KEPT};
+use super::{Lazy, Result, SqliteRows, TEXT_KEPT};
 use crate::sqlite::error::DbError;
 use crate::sqlite::{codec, sql};
 
@@ -240,6 +240,11 @@ impl SqliteRows {
         let mut changed = std::mem::take(&mut self.changed_subtasks);
         // In order of key, so that new rows are appended and neighbours share pages.
         changed.sort_unstable();
+        // Looking a statement up costs a hash of its text, so it is done once for all rows.
+        let mut update = Lazy::new(&self.conn, sql::UPDATE_SUBTASK);
+        let mut update_output = Lazy::new(&self.conn, sql::UPDATE_SUBTASK_OUTPUT);
+        let mut insert = Lazy::new(&self.conn, sql::INSERT_SUBTASK);
+        let mut insert_input = Lazy::new(&self.conn, sql::INSERT_INPUT);
         for key in changed.drain(..) {
             let Some(entry) = self.subtasks.get_mut(key) else { continue };
             entry.changed = false;
@@ -248,7 +253,6 @@ impl SqliteRows {
             let worker_uuid = holder.map(|holder| *holder.id.uuid().as_bytes());
             match entry.written {
                 Some(before) => {
-                    let sql = if entry.output_changed { sql::UPDATE_SUBTASK_OUTPUT } else { sql::UPDATE_SUBTASK };
                     let values = params![
                         key.0,
                         row.state.code(),
@@ -278,8 +282,11 @@ impl SqliteRows {
                         row.error,
                         entry.output,
                     ];
-                    let values = if entry.output_changed { values } else { &values[..26] };
-                    self.conn.prepare_cached(sql)?.execute(values)?;
+                    if entry.output_changed {
+                        update_output.get()?.execute(values)?;
+                    } else {
+                        update.get()?.execute(&values[..26])?;
+                    }
                     if before != row.state {
                         self.counters.subtask(before, lane, -1);
                         self.counters.subtask(row.state, lane, 1);
@@ -287,7 +294,7 @@ impl SqliteRows {
                 }
                 None => {
                     let text = entry.text.as_ref().ok_or_else(|| missing(key))?;
-                    self.conn.prepare_cached(sql::INSERT_SUBTASK)?.execute(params![
+                    insert.get()?.execute(params![
                         key.0,
                         row.state.code(),
                         lane.0,
@@ -326,7 +333,7 @@ impl SqliteRows {
                         text.description,
                     ])?;
                     if let Some(input) = &text.input {
-                        self.conn.prepare_cached(sql::INSERT_INPUT)?.execute(params![key.0, input])?;
+                        insert_input.get()?.execute(params![key.0, input])?;
                     }
                     self.counters.subtask(row.state, lane, 1);
                 }

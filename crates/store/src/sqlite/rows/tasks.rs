@@ -9,7 +9,7 @@ use regatta_model::{TaskId, TaskKey, TaskStatus, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Result, SqliteRows};
+use super::{Lazy, Result, SqliteRows};
 use crate::sqlite::error::DbError;
 use crate::sqlite::{codec, sql};
 
@@ -166,6 +166,9 @@ impl SqliteRows {
     pub(super) fn flush_tasks(&mut self) -> Result<()> {
         let mut changed = std::mem::take(&mut self.changed_tasks);
         changed.sort_unstable();
+        let mut counts = Lazy::new(&self.conn, sql::UPDATE_TASK_COUNTS);
+        let mut update = Lazy::new(&self.conn, sql::UPDATE_TASK_STATE);
+        let mut insert = Lazy::new(&self.conn, sql::INSERT_TASK_STATE);
         for key in changed.drain(..) {
             // A deleted one is not here any more.
             let Some(entry) = self.tasks.get_mut(key) else { continue };
@@ -181,7 +184,7 @@ impl SqliteRows {
                 && written.error == row.error
             {
                 // Leaves the indexes alone, which is most of the cost.
-                self.conn.prepare_cached(sql::UPDATE_TASK_COUNTS)?.execute(params![
+                counts.get()?.execute(params![
                     key.0,
                     row.completed,
                     row.failed,
@@ -191,8 +194,8 @@ impl SqliteRows {
                     row.updated_at.0,
                 ])?;
             } else {
-                let sql = if entry.written.is_some() { sql::UPDATE_TASK_STATE } else { sql::INSERT_TASK_STATE };
-                self.conn.prepare_cached(sql)?.execute(params![
+                let write = if entry.written.is_some() { &mut update } else { &mut insert };
+                write.get()?.execute(params![
                     key.0,
                     row.status.code(),
                     row.total,
