@@ -9,6 +9,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # With --locked a build takes exactly the versions of Cargo.lock.
 ALL := --workspace --all-targets --locked
+REGATTA := $(or $(CARGO_TARGET_DIR),target)/release/regatta
 
 help: ## show this
 	@echo "Regatta runs a fleet of AI agents as one system."
@@ -18,13 +19,13 @@ help: ## show this
 	@echo "First steps: make up, then follow what it prints. README.md has the rest."
 
 up: ## build and start everything on this machine (UP="--demo" adds simulated agents)
-	@if [[ -x target/release/regatta ]]; then \
+	@if [[ -x $(REGATTA) ]]; then \
 		echo "building what changed ..."; \
 	else \
 		echo "building regatta: about 5 minutes the first time on two cores, seconds after that ..."; \
 	fi
 	@start=$$SECONDS; $(CARGO) build --release --locked --bin regatta; echo "built in $$((SECONDS - start)) s"
-	@exec target/release/regatta up $(UP)
+	@exec $(REGATTA) up $(UP)
 
 # The parts of `make test`, the fastest to fail first, each with what it took; the tests come last and have the last word.
 test: test-tools ## everything a change must pass: format, lints, all tests
@@ -53,13 +54,13 @@ test-lint:
 test-docs:
 	@$(CARGO) test --doc --workspace --locked --quiet
 
-# nextest runs the tests of all binaries side by side; without it cargo's own runner does, one binary after the other.
+# Without the benches, which measure. nextest runs the tests of all binaries side by side; without it cargo's own runner does, one binary after the other.
 test-run:
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		$(CARGO) nextest run $(ALL) --no-fail-fast; \
+		$(CARGO) nextest run --workspace --locked --no-fail-fast; \
 	else \
 		echo "(cargo-nextest is not installed; cargo test runs the same tests, slower)"; \
-		$(CARGO) test $(ALL) --no-fail-fast; \
+		$(CARGO) test --workspace --lib --bins --tests --locked --no-fail-fast; \
 	fi
 
 bench: ## measure speed and memory against their limits (about 5 minutes)

@@ -80,17 +80,28 @@ impl Context {
         self.globals.token.as_ref().or(self.file.token.as_ref()).map(|token| token.0.as_str())
     }
 
-    /// A client for a command that a person waits for.
+    /// A client for a command that a person waits for: a server that is not there is told within a moment.
     ///
     /// # Errors
     /// When the address or the token cannot be used.
     pub fn client(&self) -> Result<Client, Failure> {
+        self.client_within(Duration::from_secs(2))
+    }
+
+    /// A client for what follows a task to its end: a server that restarts is waited for.
+    ///
+    /// # Errors
+    /// As [`Context::client`].
+    pub fn patient_client(&self) -> Result<Client, Failure> {
+        self.client_within(Duration::from_secs(5 * 60))
+    }
+
+    fn client_within(&self, patience: Duration) -> Result<Client, Failure> {
         let options = Options {
             server: self.server().to_owned(),
             token: self.token().map(str::to_owned),
-            // A server that is not there is told within a moment; one that restarts is waited for while watching.
-            retry: RetryPolicy::within(Duration::from_secs(2)),
-            reconnect: RetryPolicy::within(Duration::from_secs(5 * 60)),
+            retry: RetryPolicy::within(patience),
+            reconnect: RetryPolicy::within(patience),
             ..Options::default()
         };
         Ok(Client::new(options)?)

@@ -1,4 +1,4 @@
-//! SIGINT (Ctrl-C) and SIGTERM for servers: the first drains, the second ends at once.
+//! SIGINT (Ctrl-C) and SIGTERM: for servers the first drains and the second ends at once; who watches is done with either.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,5 +29,14 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// Ready when either signal comes: for what has nothing to bring to its end but its own terminal.
+pub async fn interrupted() {
+    match Signals::take() {
+        Ok(mut signals) => signals.next().await,
+        // Without handlers a signal ends the process by itself.
+        Err(_) => std::future::pending().await,
     }
 }

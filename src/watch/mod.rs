@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::feed::{Feed, Item, ended_well};
+use crate::signals;
 use crate::ui;
 
 /// How a task is shown.
@@ -43,7 +44,9 @@ impl Form {
 /// # Errors
 /// When the server is lost, or Ctrl-C comes.
 pub async fn task(context: &Context, client: &Client, id: Uuid, form: Form) -> Outcome {
+    // This one is quick to say that there is no server or no such task; what follows is patient.
     let task = client.task(id).await?;
+    let client = &context.patient_client()?;
     let feed = Feed::start(client.clone(), id);
     let shown = async {
         match form {
@@ -54,7 +57,7 @@ pub async fn task(context: &Context, client: &Client, id: Uuid, form: Form) -> O
     };
     let ended = tokio::select! {
         ended = shown => ended?,
-        _ = tokio::signal::ctrl_c() => return Err(left_running(context, id)),
+        () = signals::interrupted() => return Err(left_running(context, id)),
     };
     if form != Form::Json {
         results::print_end(&ended)?;

@@ -72,20 +72,19 @@ fn the_workers_of_up_are_started_again_and_go_when_it_is_killed() {
     )
     .unwrap();
     // Its successor does the work.
-    let pids = platform.home.path("pids");
-    let id = platform.submit_shell(&format!("echo $PPID > {}", pids.display()));
+    let id = platform.submit_shell("true");
     assert_eq!(platform.ended(&id)["status"], "completed");
     let said = platform.process.output();
     assert!(said.contains("worker-1 ended") && said.contains("it starts again"), "{said}");
 
-    let id = platform.submit_shell(&format!("echo $$ > {}; sleep 600", pids.display()));
-    let tool: u32 = until("the tool", || {
+    let pids = platform.home.path("pids");
+    platform.submit_shell(&format!("echo $PPID $$ > {}; sleep 600", pids.display()));
+    // The supervisor of the worker, and the tool.
+    let processes: Vec<u32> = until("the tool", || {
         let text = std::fs::read_to_string(&pids).ok()?;
-        (platform.task(&id)["subtasks"][0]["status"] == "in_progress").then(|| text.trim().parse().ok())?
+        text.ends_with('\n').then(|| text.split_whitespace().map(|pid| pid.parse().unwrap()).collect())
     });
-    until("the tool to be the second one", || {
-        std::fs::read_to_string(&pids).ok().filter(|text| text.trim() == tool.to_string())
-    });
+    assert!(processes.iter().all(|pid| is_alive(*pid)));
     platform.process.kill();
-    until("everything to be gone", || (!is_alive(tool)).then_some(()));
+    until("everything to be gone", || (!processes.iter().any(|pid| is_alive(*pid))).then_some(()));
 }

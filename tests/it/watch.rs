@@ -93,12 +93,25 @@ fn a_watch_and_the_work_survive_a_restart_of_the_server() {
     let mut watch = Process::start(command, platform.home.path("watch.log"));
     until("the watch to show the log", || watch.output().contains("| begun").then_some(()));
 
+    let command = platform.command(&[
+        "task",
+        "submit",
+        "--wait",
+        "--",
+        "sh",
+        "-c",
+        &format!("until [ -e {} ]; do sleep 0.1; done", go.display()),
+    ]);
+    let mut waits = Process::start(command, platform.home.path("wait.log"));
+    until("the second task", || waits.output().contains("submitted").then_some(()));
+
     platform.process.kill();
     let address = platform.url.strip_prefix("http://").unwrap().to_owned();
     let Platform { home, .. } = platform;
     let platform = Platform::start(home, &["serve", "--listen", &address]);
     std::fs::write(&go, "").unwrap();
     assert_eq!(watch.wait().code(), Some(0), "{}", watch.output());
+    assert_eq!(waits.wait().code(), Some(0), "{}", waits.output());
     // Each line once, over the restart.
     assert_eq!(watch.output().matches("| begun").count(), 1, "{}", watch.output());
     assert_eq!(watch.output().matches("| over").count(), 1, "{}", watch.output());

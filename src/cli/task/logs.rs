@@ -59,12 +59,12 @@ impl Logs {
                 }
             }
         }
-        let mut feed = Feed::start(client.clone(), id);
-        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut feed = Feed::start(context.patient_client()?, id);
+        let mut interrupt = std::pin::pin!(crate::signals::interrupted());
         loop {
             let item = tokio::select! {
                 item = feed.next() => item?,
-                _ = &mut interrupt => {
+                () = &mut interrupt => {
                     return Err(crate::watch::left_running(context, id));
                 }
             };

@@ -13,6 +13,7 @@ use super::args::{key_value, words};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::plan_file;
+use crate::signals;
 use crate::ui;
 use crate::watch::{self, Form};
 
@@ -129,9 +130,10 @@ impl Submit {
             return Ok(Exit::Done);
         }
         self.say(context, &created)?;
+        let client = &context.patient_client()?;
         let task = tokio::select! {
             task = watch::until_end(client, id) => task?,
-            _ = tokio::signal::ctrl_c() => return Err(watch::left_running(context, id)),
+            () = signals::interrupted() => return Err(watch::left_running(context, id)),
         };
         if self.json {
             ui::json::print(&task)?;
