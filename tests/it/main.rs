@@ -4,6 +4,7 @@
 
 mod errors;
 mod examples;
+mod house;
 mod kill;
 mod output;
 mod rig;

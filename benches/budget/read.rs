@@ -1,0 +1,42 @@
+//! Read endpoints against a bare server that answers the same bytes.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use crate::bare::Bare;
+use crate::http;
+use crate::platform::Platform;
+use crate::table::Table;
+
+const CONNECTIONS: usize = 64;
+
+/// Measures health, progress, one task, lists and stats.
+pub fn run(table: &mut Table) -> anyhow::Result<()> {
+    let platform = Platform::start()?;
+    let mut task = String::new();
+    for _ in 0..200 {
+        let (status, body) = http::once(platform.address, &http::post("/api/v1/tasks", crate::submit::BODY))?;
+        ensure!(status == 201, "submit answered {status}");
+        let answer: serde_json::Value = serde_json::from_slice(&body)?;
+        task = answer["task_id"].as_str().unwrap_or_default().to_owned();
+    }
+    let time = Duration::from_secs(crate::seconds());
+    for (name, path) in [
+        ("GET /health", "/api/v1/health".to_owned()),
+        ("GET /tasks/{id}/progress", format!("/api/v1/tasks/{task}/progress")),
+        ("GET /tasks/{id}", format!("/api/v1/tasks/{task}")),
+        ("GET /tasks?limit=20", "/api/v1/tasks?limit=20".to_owned()),
+        ("GET /workers", "/api/v1/workers".to_owned()),
+        ("GET /stats", "/api/v1/stats".to_owned()),
+    ] {
+        let request = http::get(&path);
+        let (status, answer) = http::once(platform.address, &request)?;
+        ensure!(status == 200, "{path} answered {status}");
+        let bare = Bare::start(&answer)?;
+        let limit = http::load(bare.address, &http::get("/x"), 200, CONNECTIONS, time)?;
+        let ours = http::load(platform.address, &request, 200, CONNECTIONS, time)?;
+        table.ratio(name, ours.rate, "bare server", limit.rate, 0.5);
+    }
+    Ok(())
+}

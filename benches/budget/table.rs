@@ -1,0 +1,83 @@
+//! What is printed at the end: one row a measurement.
+
+use std::fmt;
+
+/// One measurement beside its limit.
+struct Row {
+    what: String,
+    ours: String,
+    limit: String,
+    ratio: Option<f64>,
+    aim: String,
+    met: Option<bool>,
+}
+
+/// Rows in the order in which they were measured; each is also printed when it is added.
+#[derive(Default)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+impl Table {
+    /// A rate beside the rate of its limit; `aim` is the least ratio.
+    pub fn ratio(&mut self, what: &str, ours: f64, limit_name: &str, limit: f64, aim: f64) {
+        let ratio = ours / limit;
+        self.push(Row {
+            what: what.into(),
+            ours: format!("{}/s", thousands(ours)),
+            limit: format!("{limit_name}: {}/s", thousands(limit)),
+            ratio: Some(ratio),
+            aim: format!(">= {aim:.1}"),
+            met: Some(ratio >= aim),
+        });
+    }
+
+    /// A figure with its aim, or without one.
+    pub fn figure(&mut self, what: &str, ours: String, aim: &str, met: Option<bool>) {
+        self.push(Row { what: what.into(), ours, limit: String::new(), ratio: None, aim: aim.into(), met });
+    }
+
+    fn push(&mut self, row: Row) {
+        eprintln!(
+            "    {}: {} {}",
+            row.what,
+            row.ours,
+            row.ratio.map(|r| format!("= {r:.2} of {}", row.limit)).unwrap_or_default()
+        );
+        self.rows.push(row);
+    }
+}
+
+/// `12345.6` as `12,346`.
+pub fn thousands(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |column: fn(&Row) -> usize| self.rows.iter().map(column).max().unwrap_or(0);
+        let (what, ours, limit) = (width(|r| r.what.len()), width(|r| r.ours.len()), width(|r| r.limit.len()));
+        for row in &self.rows {
+            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+            let met = match row.met {
+                Some(true) => "met",
+                Some(false) => "MISSED",
+                None => "",
+            };
+            writeln!(
+                f,
+                "{:what$}  {:>ours$}  {:limit$}  {ratio:>5}  {:9} {met}",
+                row.what, row.ours, row.limit, row.aim
+            )?;
+        }
+        Ok(())
+    }
+}
