@@ -40,13 +40,13 @@ struct State {
 impl MemoryStore {
     /// An empty store.
     pub fn new(sink: Arc<dyn Sink>) -> Self {
-        let cluster = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        Self { state: Mutex::default(), sink, cluster }
+        Self::with(Memory::default(), sink)
     }
 
-    /// A copy of everything in it.
-    pub fn snapshot(&self) -> Memory {
-        self.state.lock().memory.clone()
+    /// A store in which this is.
+    pub fn with(memory: Memory, sink: Arc<dyn Sink>) -> Self {
+        let cluster = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        Self { state: Mutex::new(State { memory, ..State::default() }), sink, cluster }
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<Timed<T>, StoreError> {

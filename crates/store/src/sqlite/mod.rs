@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use regatta_model::command::{Answer, Command};
@@ -115,7 +115,8 @@ impl SqliteStore {
         let rows = SqliteRows::new(conn).map_err(at_open)?;
         let queue = Arc::new(Queue::new(options.queue_rows));
         let checkpoints = Arc::new(Checkpoints::default());
-        let writer = Writer::new(rows, sink, queue.clone(), checkpoints.clone());
+        let group_time = Duration::from_millis(options.group_millis);
+        let writer = Writer::new(rows, sink, queue.clone(), checkpoints.clone(), group_time);
         let writer = spawn("store-writer", move || writer.run())?;
         let copying = checkpoints.clone();
         let checkpointer = spawn("store-checkpoints", move || copying.run(&copier))?;

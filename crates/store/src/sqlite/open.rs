@@ -33,13 +33,21 @@ pub struct Options {
     /// Most work that may wait for the writer before calls are refused as overloaded, in rows (a text counts
     /// as one more row for each KiB). What workers say has as much again for itself, and so have log lines.
     pub queue_rows: usize,
-    /// Most memory that a connection uses for pages, in KiB.
+    /// Most memory that the writer uses for pages, in KiB; each reading connection uses up to a quarter of it.
     pub cache_kib: u32,
+    /// How long the commands of a group may run before the rest waits for the next commit, in milliseconds.
+    pub group_millis: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { path: PathBuf::new(), synchronous: Synchronous::Full, queue_rows: 65_536, cache_kib: 8_192 }
+        Self {
+            path: PathBuf::new(),
+            synchronous: Synchronous::Full,
+            queue_rows: 65_536,
+            cache_kib: 8_192,
+            group_millis: 2,
+        }
     }
 }
 
@@ -70,13 +78,13 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
     })
 }
 
-fn configure(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
+fn configure(conn: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     conn.busy_timeout(BUSY)?;
     // Query Planner Stability Guarantee: without it SQLite looks at what is bound to `LIMIT ?` and prepares the
     // statement anew whenever that changes, which took half the time of a claim.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    conn.pragma_update(None, "cache_size", -i64::from(options.cache_kib))?;
+    conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     conn.pragma_update(None, "foreign_keys", false)?;
     conn.pragma_update(None, "temp_store", "memory")
 }
@@ -87,7 +95,7 @@ pub(super) fn writer(options: &Options) -> Result<Connection, StoreError> {
     let open = || -> Result<Connection, MigrateError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(path, flags)?;
-        configure(&conn, options)?;
+        configure(&conn, options.cache_kib)?;
         conn.pragma_update(None, "journal_mode", "wal")?;
         let synchronous = match options.synchronous {
             Synchronous::Full => "full",
@@ -126,7 +134,7 @@ fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), MigrateError> {
 pub(super) fn reader(options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(&options.path, flags)?;
-    configure(&conn, options)?;
+    configure(&conn, options.cache_kib / 4)?;
     Ok(conn)
 }
 

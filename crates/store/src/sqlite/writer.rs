@@ -19,8 +19,6 @@ use super::queue::{Job, Queue};
 use super::rows::SqliteRows;
 use crate::{Sink, StoreError, Timed, Timing};
 
-/// How long a group's commands may run before the rest waits for the next group.
-const GROUP_TIME: Duration = Duration::from_millis(2);
 /// How often the time of the last sweep is written down, at most.
 const SWEEP_NOTED_EVERY: Span = Span::seconds(5);
 
@@ -31,6 +29,8 @@ pub(super) struct Writer {
     queue: Arc<Queue>,
     checkpoints: Arc<Checkpoints>,
     sweep_noted: Option<Timestamp>,
+    /// How long a group's commands may run before the rest waits for the next group.
+    group_time: Duration,
 }
 
 /// Claims and sweeps see what the other commands of their group did.
@@ -51,8 +51,14 @@ struct Done {
 }
 
 impl Writer {
-    pub(super) fn new(rows: SqliteRows, sink: Arc<dyn Sink>, queue: Arc<Queue>, checkpoints: Arc<Checkpoints>) -> Self {
-        Self { rows, sink, queue, checkpoints, sweep_noted: None }
+    pub(super) fn new(
+        rows: SqliteRows,
+        sink: Arc<dyn Sink>,
+        queue: Arc<Queue>,
+        checkpoints: Arc<Checkpoints>,
+        group_time: Duration,
+    ) -> Self {
+        Self { rows, sink, queue, checkpoints, sweep_noted: None, group_time }
     }
 
     /// Works until the queue is closed and empty.
@@ -122,7 +128,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut latest = Timestamp(i64::MIN);
         for job in jobs {
-            if !answers.is_empty() && started.elapsed() > GROUP_TIME {
+            if !answers.is_empty() && started.elapsed() > self.group_time {
                 break;
             }
             // A panic is a fault of the ledger: the transaction is given up, and the command is the only one

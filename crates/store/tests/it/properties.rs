@@ -1,16 +1,20 @@
 //! Whatever is asked in whatever order: the promises hold, and the real store does what the model does.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use regatta_model::command::*;
+use regatta_model::ledger::Effects;
 use regatta_model::memory::Memory;
 use regatta_model::*;
 use regatta_store::memory::MemoryStore;
+use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
 use regatta_store::{LogQuery, Start, Store, TaskQuery, WorkerQuery};
 
 use crate::invariants::History;
 use crate::sequences::{Move, World, any_move};
-use crate::support::{LEASE, Recorder, registration, sqlite};
+use crate::support::{Gate, LEASE, Recorder, registration, sqlite};
 
 /// Ends everything that was started: one willing worker, time, and sweeps.
 fn drain(memory: &mut Memory, world: &mut World, history: &mut History) {
@@ -127,12 +131,11 @@ async fn compare(real: &dyn Store, model: &dyn Store, world: &World) {
     same!(counters(now));
     assert_eq!(real.lanes(LaneKey(0)).await.unwrap(), model.lanes(LaneKey(0)).await.unwrap());
     assert_eq!(real.ready_lanes().await.unwrap(), model.ready_lanes().await.unwrap());
-    assert_eq!(real.last_sweep().await.unwrap(), model.last_sweep().await.unwrap());
 }
 
 async fn run_both(moves: &[Move]) {
     let mut real = sqlite();
-    let model = MemoryStore::new(std::sync::Arc::new(Recorder::default()));
+    let model = MemoryStore::new(Arc::new(Recorder::default()));
     let mut world = World::new();
     for (place, step) in moves.iter().enumerate() {
         let Some(command) = world.command(step) else { continue };
@@ -143,6 +146,7 @@ async fn run_both(moves: &[Move]) {
         world.learn(&wanted);
         if place == moves.len() / 2 {
             compare(&*real.store, &model, &world).await;
+            assert_eq!(real.store.last_sweep().await.unwrap(), model.last_sweep().await.unwrap());
             // What only the writer remembered must be in the file.
             real = real.reopen(place % 2 == 0).await.unwrap();
         }
@@ -158,6 +162,85 @@ fn the_real_store_does_what_the_model_does() {
     runner
         .run(&prop::collection::vec(any_move(), 1..120), |moves| {
             runtime.block_on(run_both(&moves));
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// What a group of commands does to the model: as the store promises, claims after what frees and fills, sweeps
+/// last, and one event for each task that changed.
+fn apply_group(memory: &mut Memory, group: &[(Timestamp, Command)]) -> Vec<Answer> {
+    let mut order: Vec<usize> = (0..group.len()).collect();
+    order.sort_by_key(|&place| match group[place].1 {
+        Command::Claim(_) => 1,
+        Command::Sweep(_) => 2,
+        _ => 0,
+    });
+    let mut effects = Effects::default();
+    let mut answers: Vec<Option<Answer>> = vec![None; group.len()];
+    for place in order {
+        let (now, command) = &group[place];
+        let Ok(answer) = ledger::apply(memory, &mut effects, *now, command);
+        answers[place] = Some(answer);
+    }
+    let latest = group.iter().map(|(now, _)| *now).max().unwrap();
+    let Ok(()) = effects.seal(memory, latest);
+    for event in effects.events {
+        // What was deleted in the same group has no events any more.
+        if memory.tasks.contains_key(&event.task.key) {
+            memory.events.entry(event.task.key).or_default().push(event);
+        }
+    }
+    answers.into_iter().map(Option::unwrap).collect()
+}
+
+async fn run_groups(groups: &[Vec<Move>]) {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(Gate::default());
+    let options =
+        Options { synchronous: Synchronous::Off, group_millis: 600_000, ..Options::new(folder.path().join("test.db")) };
+    let real = Arc::new(SqliteStore::open(options, sink.clone()).unwrap());
+    let (mut memory, mut world) = (Memory::default(), World::new());
+    for moves in groups {
+        let group: Vec<(Timestamp, Command)> =
+            moves.iter().filter_map(|step| world.command(step).map(|command| (world.now, command))).collect();
+        if group.is_empty() {
+            continue;
+        }
+        // A commit of its own, behind which the writer is held up until the group is together.
+        let first = Command::Submit(Submit { tasks: vec![world.bystander()], idempotency: None });
+        apply_group(&mut memory, &[(world.now, first.clone())]);
+        Gate::settle(&*real).await;
+        sink.shut();
+        real.execute(world.now, first).await.unwrap();
+        let call = |(now, command): &(Timestamp, Command)| {
+            let (real, now, command) = (real.clone(), *now, command.clone());
+            tokio::spawn(async move { real.execute(now, command).await.unwrap().value })
+        };
+        let calls: Vec<_> = group.iter().map(call).collect();
+        while real.queued() < group.len() {
+            tokio::task::yield_now().await;
+        }
+        sink.open();
+        let wanted = apply_group(&mut memory, &group);
+        for ((call, wanted), (_, command)) in calls.into_iter().zip(wanted).zip(&group) {
+            assert_eq!(call.await.unwrap(), wanted, "answer to {}", command.name());
+            world.learn(&wanted);
+        }
+    }
+    let model = MemoryStore::with(memory, Arc::new(Recorder::default()));
+    compare(&*real, &model, &world).await;
+}
+
+#[test]
+fn a_group_does_what_its_commands_do_one_after_the_other() {
+    // One thread, so that what is called in order is queued in order.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut runner = TestRunner::new(Config { cases: 40, max_shrink_iters: 400, ..Config::default() });
+    let groups = prop::collection::vec(prop::collection::vec(any_move(), 1..12), 1..16);
+    runner
+        .run(&groups, |groups| {
+            runtime.block_on(run_groups(&groups));
             Ok(())
         })
         .unwrap();

@@ -348,6 +348,11 @@ impl World {
         }
     }
 
+    /// A task that waits for ever and that nothing is about.
+    pub fn bystander(&mut self) -> NewTask {
+        NewTask { id: TaskId::from_random(self.id()), ..new_task(&[]) }
+    }
+
     /// All chunks of every task's plan, to end what was begun.
     pub fn rest_of_plans(&self) -> Vec<Command> {
         let mut commands = Vec::new();

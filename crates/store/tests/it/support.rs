@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use regatta_model::command::*;
 use regatta_model::event::Event;
 use regatta_model::ledger::ProgressChange;
@@ -36,6 +36,45 @@ impl Sink for Recorder {
     }
     fn committed(&self, effects: Committed) {
         self.told.lock().push(Told::Committed(effects));
+    }
+}
+
+/// Holds the writer up after a commit while it is shut.
+#[derive(Default)]
+pub struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+    groups: AtomicU64,
+}
+
+impl Gate {
+    /// Until the sink has heard of every commit so far: it hears of one after its answers and before the next.
+    pub async fn settle(store: &dyn Store) {
+        store.run(BEGIN, Acknowledge { worker: WorkerId(Uuid::nil()) }).await.unwrap();
+    }
+    /// From the next commit on the writer waits behind it.
+    pub fn shut(&self) {
+        *self.shut.lock() = true;
+    }
+    /// It goes on.
+    pub fn open(&self) {
+        *self.shut.lock() = false;
+        self.opened.notify_all();
+    }
+    /// Commits so far.
+    pub fn groups(&self) -> u64 {
+        self.groups.load(Ordering::SeqCst)
+    }
+}
+
+impl Sink for Gate {
+    fn progressed(&self, _: &[ProgressChange]) {}
+    fn committed(&self, _: Committed) {
+        self.groups.fetch_add(1, Ordering::SeqCst);
+        let mut shut = self.shut.lock();
+        while *shut {
+            self.opened.wait(&mut shut);
+        }
     }
 }
 
@@ -110,7 +149,7 @@ impl Fixture {
 
     /// Everything published so far. The sink hears of a commit after its answers and before the next one.
     pub async fn events(&self) -> Vec<Event> {
-        self.run(Acknowledge { worker: WorkerId(Uuid::nil()) }).await;
+        Gate::settle(&*self.store).await;
         let told = self.sink.told.lock();
         let committed = told.iter().filter_map(|told| match told {
             Told::Committed(effects) => Some(effects.events.clone()),

@@ -28,9 +28,9 @@ use tasks::TaskEntry;
 use workers::WorkerEntry;
 
 /// Tasks kept between transactions (each of two generations).
-const TASKS_KEPT: usize = 4_096;
+const TASKS_KEPT: usize = 2_048;
 /// Subtasks kept between transactions (each of two generations).
-const SUBTASKS_KEPT: usize = 8_192;
+const SUBTASKS_KEPT: usize = 4_096;
 /// Texts up to this many bytes are kept with their rows.
 const TEXT_KEPT: usize = 512;
 /// Old idempotency keys that one sweep forgets, at most.
