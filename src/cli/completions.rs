@@ -7,6 +7,8 @@ use clap_complete::Shell;
 
 use crate::exit::{Exit, Outcome};
 
+/// Completions for your shell
+///
 /// Prints a script that makes your shell complete the commands and options of regatta.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -15,6 +15,8 @@ use crate::ui;
 use crate::ui::style::{GOOD, WARN};
 use crate::ui::table::{Cell, Table};
 
+/// Look at a database's schema, or bring it up to date
+///
 /// Brings a database's schema up to date. A server does that too when it starts; this is for doing it, or looking, before.
 /// Changes only add: an older server of the same major version goes on working. No server may use the database meanwhile.
 #[derive(Debug, Args)]

@@ -47,11 +47,8 @@ REGATTA_TOKEN, REGATTA_CONFIG), over both the flags.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything on this machine: server, store and workers
     Up(Box<up::Up>),
-    /// A server
     Serve(serve::Serve),
-    /// A worker agent
     Worker(Box<worker::Worker>),
     /// Submit, follow and steer tasks
     #[command(subcommand)]
@@ -59,11 +56,8 @@ enum Command {
     /// See and steer workers
     #[command(subcommand)]
     Workers(workers::Command),
-    /// What runs, what waits and why, on one screen
     Status(status::Status),
-    /// Look at a database's schema, or bring it up to date
     Migrate(migrate::Migrate),
-    /// Completions for your shell
     Completions(completions::Completions),
 }
 

@@ -15,6 +15,8 @@ use crate::signals::Signals;
 /// Where a server listens when nobody says.
 pub const LISTEN: &str = "localhost:8000";
 
+/// A server
+///
 /// Runs a server: the API, the engine that hands out work, and an embedded store. Workers come by themselves.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -17,12 +17,14 @@ use crate::ui::{self, time};
 /// How many tasks and how many workers a screen shows.
 const ROWS: usize = 8;
 
+/// What runs, what waits and why, on one screen
+///
 /// Shows on one screen what runs, what waits and why, who works, and how fast.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   regatta status
-  regatta status --server http://farm:8000
+  regatta status --server http://localhost:9000
   regatta status --json | jq .stats.waiting")]
 pub struct Status {
     /// Print JSON: the server's stats, the newest tasks, the workers

@@ -30,6 +30,8 @@ const DEMO_NAME: &str = "demo-agents";
 /// After so long without all workers, what is there is shown.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Everything on this machine: server, store and workers
+///
 /// Starts everything on this machine: a server with an embedded store, and workers that run programs (the tool `command`)
 /// as processes of their own. The first thing to try.
 #[derive(Debug, Args)]

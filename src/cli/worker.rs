@@ -13,6 +13,8 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
 use crate::node::with_hint;
 
+/// A worker agent
+///
 /// Runs a worker agent: it registers with a server, takes subtasks that fit it, and runs them with its tools. What it may
 /// run is decided here: a tool that is not listed is refused, whatever the server says.
 #[derive(Debug, Args)]
@@ -26,8 +28,8 @@ it ran.
 
 Examples:
   regatta worker --server http://localhost:8000 --tools command
-  regatta worker --server http://farm:8000 --tools command,ollama --slots 4
-  regatta worker --server http://farm:8000 --name gpu-1 --labels gpu=a100 --tools ollama
+  regatta worker --server http://localhost:9000 --tools command,ollama --slots 4
+  regatta worker --server http://localhost:9000 --name gpu-1 --labels gpu=a100 --tools ollama
   regatta worker --server http://localhost:8000 --tools simulate:claude_code
   regatta worker --config worker.toml")]
 pub struct Worker {

@@ -6,6 +6,8 @@ use regatta_client::Client;
 use crate::context::Context;
 use crate::exit::Outcome;
 
+/// Stop tasks
+///
 /// Stops tasks: what runs is told to stop, what waits never starts. A second cancel changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\

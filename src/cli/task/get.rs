@@ -17,6 +17,8 @@ use crate::ui::{self, time, word};
 use crate::watch::names::Names;
 use crate::watch::results;
 
+/// Everything about one task
+///
 /// Shows everything about one task: its steps, who runs them, what waits and why, and the results.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -14,6 +14,8 @@ use crate::ui::style::{DIM, WARN, paint};
 use crate::ui::table::{Cell, Table};
 use crate::ui::{self, time, word};
 
+/// The tasks, newest first
+///
 /// Lists tasks, newest first.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -17,6 +17,8 @@ use crate::feed::{Event, Feed, Item};
 use crate::ui::style::{DIM, PLAIN, one_line, paint};
 use crate::ui::{self, time, word};
 
+/// What a task's steps print
+///
 /// Prints what the steps of a task log: what programs write, line by line, oldest first.
 #[derive(Debug, Args)]
 #[command(after_help = "\

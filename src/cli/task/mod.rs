@@ -16,19 +16,12 @@ use crate::exit::Outcome;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Give the fleet something to do
     Submit(Box<submit::Submit>),
-    /// The tasks, newest first
     List(list::List),
-    /// Everything about one task
     Get(get::Get),
-    /// See a task move until it ends
     Watch(watch::Watch),
-    /// What a task's steps print
     Logs(logs::Logs),
-    /// Stop tasks
     Cancel(cancel::Cancel),
-    /// Run again what failed or was cancelled
     Retry(retry::Retry),
 }
 

@@ -11,6 +11,8 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui;
 
+/// Run again what failed or was cancelled
+///
 /// Runs again what failed or was cancelled in a task; what completed keeps its output.
 #[derive(Debug, Args)]
 #[command(after_help = "\

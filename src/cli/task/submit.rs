@@ -17,6 +17,8 @@ use crate::signals;
 use crate::ui;
 use crate::watch::{self, Form};
 
+/// Give the fleet something to do
+///
 /// Gives the fleet something to do: a task in words with a built-in plan, a plan from a file, or one program.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -7,6 +7,8 @@ use crate::context::Context;
 use crate::exit::Outcome;
 use crate::watch::{self, Form};
 
+/// See a task move until it ends
+///
 /// Shows a task move until it ends, and then its results. On a terminal the plan is redrawn in place, a line a step;
 /// otherwise each event is a line. It goes on by itself when the server restarts. Ctrl-C leaves the task running.
 #[derive(Debug, Args)]

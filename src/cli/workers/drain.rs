@@ -9,6 +9,8 @@ use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::ui;
 
+/// Give a worker no new work; what runs goes on
+///
 /// Gives a worker no new work; what it runs goes on. It stays drained, also over restarts, until --undo.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -11,6 +11,8 @@ use crate::ui::style::{BOLD, DIM, paint};
 use crate::ui::table::{Cell, Table};
 use crate::ui::{self, time, word};
 
+/// Everything about one worker
+///
 /// Shows everything about one worker: what it offers, what it runs, how its machine does.
 #[derive(Debug, Args)]
 #[command(after_help = "\

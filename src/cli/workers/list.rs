@@ -14,6 +14,8 @@ use crate::ui::style::DIM;
 use crate::ui::table::{Cell, Table};
 use crate::ui::{self, time, word};
 
+/// The workers, newest registered first
+///
 /// Lists workers, newest registered first.
 #[derive(Debug, Args)]
 #[command(after_help = "\

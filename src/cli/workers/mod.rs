@@ -12,13 +12,9 @@ use crate::exit::Outcome;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The workers, newest registered first
     List(list::List),
-    /// Everything about one worker
     Get(get::Get),
-    /// Give a worker no new work; what runs goes on
     Drain(drain::Drain),
-    /// Forget a worker that is offline
     Remove(remove::Remove),
 }
 

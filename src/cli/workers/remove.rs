@@ -8,6 +8,8 @@ use regatta_client::Client;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 
+/// Forget a worker that is offline
+///
 /// Forgets a worker that is offline. One that registers again comes back.
 #[derive(Debug, Args)]
 #[command(after_help = "\
