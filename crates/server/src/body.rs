@@ -3,17 +3,15 @@
 //! | What is wrong | Answer |
 //! |---|---|
 //! | no `application/json` | 415 |
-//! | more bytes than the limit, announced or not | 413; what still comes is thrown away unread |
+//! | more bytes than the limit, announced or not | 413; see [`crate::leftover`] for what still comes |
 //! | no JSON, too deep, broken UTF-8 | 422, field `body` |
 //! | a wrong type, a missing or doubled field, a length or number out of range | 422, the field's path |
 //! | U+0000 in a text | 422, the field's path; in logs and outputs it becomes U+FFFD |
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::FromRequest;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use regatta_api::limits::TASK_BODY_BYTES;
@@ -113,14 +111,9 @@ const LONG: u64 = 64 * 1_024;
 
 /// Reads the whole body, within the limit.
 async fn read(app: &App, request: Request<Body>) -> Result<Bytes, Failure> {
-    // Who waits for leave to send (RFC 9110, 10.1.1) is refused by the answer alone.
-    let asks_leave = request.headers().contains_key(EXPECT);
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let mut body = request.into_body();
     if let Some(length) = announced.filter(|length| *length > TASK_BODY_BYTES as u64) {
-        if !asks_leave {
-            throw_away(body);
-        }
         return Err(Failure::too_large("request body", Some(length), TASK_BODY_BYTES, "bytes"));
     }
     let mut room = match announced {
@@ -134,7 +127,6 @@ async fn read(app: &App, request: Request<Body>) -> Result<Bytes, Failure> {
         let Ok(data) = frame.into_data() else { continue };
         let so_far = first.as_ref().map_or(0, Bytes::len) + rest.len();
         if so_far + data.len() > TASK_BODY_BYTES {
-            throw_away(body);
             return Err(Failure::too_large("request body", None, TASK_BODY_BYTES, "bytes"));
         }
         if room.is_none() && (so_far + data.len()) as u64 > LONG {
@@ -162,27 +154,6 @@ async fn read(app: &App, request: Request<Body>) -> Result<Bytes, Failure> {
             Ok(whole.freeze())
         }
     }
-}
-
-/// For how long, and how much, is taken from a caller that goes on sending what was refused. A connection that is
-/// closed while its peer still sends is reset, and the peer may never see the answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-const MOST_THROWN_AWAY: usize = 2 << 30;
-
-fn throw_away(mut body: Body) {
-    tokio::spawn(async move {
-        let mut left = MOST_THROWN_AWAY;
-        let _ = tokio::time::timeout(PATIENCE, async {
-            while let Some(Ok(frame)) = body.frame().await {
-                let size = frame.data_ref().map_or(0, Bytes::len);
-                match left.checked_sub(size) {
-                    Some(less) => left = less,
-                    None => return,
-                }
-            }
-        })
-        .await;
-    });
 }
 
 /// Parses and checks JSON.

@@ -42,7 +42,8 @@ pub fn document() -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
-            complete(path, method != "get", operation);
+            let guarded = method != "get" || path.contains("/ws") || operation_changes(path);
+            complete(path, guarded, operation);
         }
     }
     document
@@ -55,6 +56,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         .filter_map(|(method, operation)| Some((method, operation?)))
 }
 
+/// The one GET that leases work.
+fn operation_changes(path: &str) -> bool {
+    path.ends_with("/workers/{worker_id}/tasks")
+}
+
 /// Unique, and the same for as long as the call is: `post_tasks_task_id_cancel`.
 fn operation_id(method: &str, path: &str) -> String {
     let path = path.strip_prefix(PREFIX).unwrap_or(path);
@@ -63,14 +69,14 @@ fn operation_id(method: &str, path: &str) -> String {
 }
 
 /// Adds what a call may be answered beside what its route says.
-fn complete(path: &str, writes: bool, operation: &mut Operation) {
+fn complete(path: &str, guarded: bool, operation: &mut Operation) {
     let health = path.contains("/health") || !path.starts_with(PREFIX);
     let in_query = operation.parameters.iter().flatten().any(|parameter| match parameter {
         RefOr::T(parameter) => matches!(parameter.parameter_in, ParameterIn::Query | ParameterIn::Header),
         RefOr::Ref(_) => false,
     });
     let has_body = operation.request_body.is_some();
-    let origin = if writes { ", or the Origin is foreign" } else { "" };
+    let origin = if guarded { ", or the Origin is foreign" } else { "" };
     let mut add = |code: &str, description: &str| {
         operation.responses.responses.entry(code.to_owned()).or_insert_with(|| RefOr::T(problem(description)));
     };

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::compress::compress;
 use crate::guard;
+use crate::leftover;
 use crate::overload::Share;
 use crate::problem::Failure;
 use crate::request::Context;
@@ -122,6 +123,7 @@ where
     let route = asked.route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let span = tracing::error_span!("request", request_id = %Visible(&id), method = %asked.method, route);
     let entered = admit(&app, kind, &request);
+    let request = leftover::watch(request);
     let answered = async {
         let (identity, permit) = match entered {
             Ok(entered) => entered,
@@ -228,7 +230,7 @@ fn has_tag(wanted: &HeaderValue, tag: &HeaderValue) -> bool {
 
 fn log(span: &tracing::Span, status: StatusCode, took: Duration) {
     let _entered = span.enter();
-    let (status, milliseconds) = (status.as_u16(), took.as_secs_f64() * 1_000.0);
+    let (status, milliseconds) = (status.as_u16(), took.as_micros() as f64 / 1_000.0);
     match status {
         500.. => tracing::warn!(status, milliseconds, "answered"),
         400.. => tracing::info!(status, milliseconds, "answered"),

@@ -15,6 +15,7 @@ mod front;
 mod guard;
 mod idempotency;
 mod identity;
+mod leftover;
 mod listen;
 mod metrics;
 mod options;

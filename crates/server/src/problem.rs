@@ -75,6 +75,57 @@ impl Kind {
         }
     }
 
+    /// Those with a URI of their own.
+    const NAMED: [Self; 11] = [
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::UpgradeRequired,
+        Self::Internal,
+        Self::Overloaded,
+        Self::Unavailable,
+    ];
+
+    /// What stands at its URI: when it happens and what to do.
+    const fn page(self) -> &'static str {
+        match self {
+            Self::Forbidden => {
+                "The server listens only on loopback and asks for no credentials, so it answers only to loopback names \
+                 (Host) and lets no page of another place (Origin) change anything. Call it as localhost, from its own \
+                 pages or without a browser."
+            }
+            Self::NotFound => {
+                "The path, or the id in it, names nothing: the id may be of another kind, or what it named was deleted. \
+                 The lists say what there is, and /docs which calls."
+            }
+            Self::MethodNotAllowed => {
+                "The path exists and is called with another method; the header Allow says with which."
+            }
+            Self::Conflict => {
+                "The task, subtask or worker is in a state that does not allow the change, a lease is no longer live, or \
+                 an Idempotency-Key was used for another body. Nothing was changed. Read the thing again, then decide."
+            }
+            Self::TooLarge => "A size is over its limit, which the detail names. Send less, or split it.",
+            Self::UnsupportedMediaType => "The body must be JSON and say so: Content-Type: application/json.",
+            Self::Invalid => {
+                "Fields of the body, the query or a header do not fit; errors names each, the field `body` standing for \
+                 the JSON as a whole. Correct them and send the request again."
+            }
+            Self::UpgradeRequired => "The path is a WebSocket (RFC 6455); connect with a client for these.",
+            Self::Internal => "A fault of the server. Its log says more beside the request_id.",
+            Self::Overloaded => "More is asked than the server takes on at once. Try again after Retry-After seconds.",
+            Self::Unavailable => {
+                "The database does not answer, or the server is shutting down. Whether a change was made may be unknown: \
+                 an Idempotency-Key makes it safe to try again after Retry-After seconds."
+            }
+            Self::Other(_) => "",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Forbidden => "Not allowed from there",
@@ -182,6 +233,12 @@ impl From<Error> for Failure {
             Error::Internal(text) => Self::internal(&text),
         }
     }
+}
+
+/// The page at the URI of a kind of problem.
+pub(crate) fn page(slug: &str) -> Option<String> {
+    let kind = Kind::NAMED.into_iter().find(|kind| kind.uri().rsplit('/').next() == Some(slug))?;
+    Some(format!("{} ({})\n\n{}\n", kind.title(), kind.status(), kind.page()))
 }
 
 /// As a sentence: a capital in front, a full stop behind.

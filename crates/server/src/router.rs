@@ -89,6 +89,7 @@ pub(crate) fn build(app: &App) -> Router {
                 async move { document.answer() }
             }),
         )
+        .route("/problems/{slug}", get(meta::problem))
         .route("/docs", get(meta::to_docs))
         .route("/docs/", get(meta::docs))
         .route("/docs/{*file}", get(meta::docs));

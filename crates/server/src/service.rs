@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -15,7 +14,6 @@ use regatta_engine::Engine;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tower::ServiceExt;
 
 use crate::app::{App, Phase, Shared};
 use crate::identity::Access;
@@ -146,9 +144,7 @@ fn serve(stream: TcpStream, http: &http1::Builder, router: Router, app: App, ope
         tracing::debug!(%error, "a connection went away at once");
         return;
     }
-    let service = TowerToHyperService::new(
-        router.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new)),
-    );
+    let service = TowerToHyperService::new(router);
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::spawn(async move {
         let mut connection = pin!(connection);

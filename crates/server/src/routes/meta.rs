@@ -11,7 +11,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::app::App;
 use crate::metrics;
-use crate::problem::{Failure, Kind};
+use crate::problem::{self, Failure, Kind};
 use crate::reply::{self, Result};
 
 /// The page's files change only with the version of the server.
@@ -28,6 +28,11 @@ const OWN_ONLY: HeaderValue = HeaderValue::from_static(
 pub(crate) async fn prometheus(State(app): State<App>) -> Result<Response> {
     let text = metrics::render(&app).await?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text).into_response())
+}
+
+/// What a kind of problem means: the page at its `type`.
+pub(crate) async fn problem(Path(slug): Path<String>) -> Result<String> {
+    problem::page(&slug).ok_or_else(|| Failure::new(Kind::NotFound, "There is no such kind of problem."))
 }
 
 /// The document, written once.

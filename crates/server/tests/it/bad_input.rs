@@ -205,6 +205,14 @@ async fn bodies_over_the_limit_are_refused_announced_or_not() {
     let mut show = Show::default();
     let shown = format!("# announced\n{}\n\n# in chunks\n{}", show.answer(&announced), show.answer(&chunked));
     assert_snapshot!("body_too_large", shown);
+    // Refused before it was read: the answer comes all the same.
+    for (path, kind, status) in [
+        ("/api/v1/tasks", "text/plain", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("/api/v1/nothing", "application/json", StatusCode::NOT_FOUND),
+    ] {
+        let unread = rig.http.post(rig.url(path)).header("content-type", kind).body(vec![b' '; 64 * 1024 * 1024]);
+        rig.send(unread).await.is(status);
+    }
     // The limit itself fits.
     let head = r#"{"description": "Count the words", "metadata": {"text": ""#;
     let tail = r#""}}"#;

@@ -128,6 +128,11 @@ async fn errors_that_layers_make_are_problems_too() {
     ]
     .map(|(what, answer)| format!("# {what}\n{}", Show::default().answer(&answer)));
     assert_snapshot!("problems_of_layers", shown.join("\n\n"));
+    // What a problem names as its type can be read.
+    for answer in [rig.get("/nothing").await, rig.post("/api/v1/tasks", json!({})).await] {
+        let page = rig.get(&answer.text("type")).await;
+        assert!(page.is(StatusCode::OK).contains(&answer.text("title")));
+    }
 }
 
 #[tokio::test]
