@@ -103,6 +103,9 @@ impl SqliteStore {
     /// [`StoreError::Open`] with a sentence that says what to do: another server uses it, it cannot be written,
     /// it is no database, or a newer regatta wrote it.
     pub fn open(options: Options, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
+        if options.path.as_os_str().is_empty() {
+            return Err(StoreError::Open("no database is named; name a file".into()));
+        }
         make_folder(&options.path)?;
         let lock = DatabaseLock::take(&options.path)?;
         let conn = open::writer(&options)?;

@@ -182,6 +182,15 @@ impl Queue {
         self.waiting.lock().jobs.iter().map(VecDeque::len).sum()
     }
 
+    /// Takes nothing more and lets go of what waits: its callers are told that the store is closed.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        let jobs = std::mem::take(&mut waiting.jobs);
+        drop(waiting);
+        drop(jobs);
+    }
+
     /// Takes nothing more; what waits is still done.
     pub(super) fn close(&self) {
         self.waiting.lock().closed = true;

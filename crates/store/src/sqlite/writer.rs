@@ -33,6 +33,15 @@ pub(super) struct Writer {
     group_time: Duration,
 }
 
+/// However the writer ends, nobody waits for it in vain.
+struct AbandonAtEnd(Arc<Queue>);
+
+impl Drop for AbandonAtEnd {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Claims and sweeps see what the other commands of their group did.
 const fn phase(command: &Command) -> u8 {
     match command {
@@ -63,6 +72,7 @@ impl Writer {
 
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        let _abandon = AbandonAtEnd(self.queue.clone());
         let mut left: Vec<Job> = Vec::new();
         loop {
             let jobs = if left.is_empty() {
@@ -106,7 +116,9 @@ impl Writer {
 
     /// One transaction; on an error it is rolled back and everything about it forgotten.
     fn transact(&mut self, jobs: &[Job], started: Instant) -> Result<Done, Failure> {
-        let result = self.try_transact(jobs, started);
+        // A panic is a fault of ours: its command fails, and nothing else.
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_transact(jobs, started)))
+            .unwrap_or_else(|panic| Err(DbError::Panicked(panic_text(&*panic)).into()));
         if result.is_err() {
             // After FULL, IOERR or NOMEM SQLite may have rolled back already.
             if !self.rows.conn().is_autocommit()
@@ -155,6 +167,13 @@ impl Writer {
         Ok(Done { answers, effects, commit, started_commit })
     }
 
+    /// A listener that panics must not take the writer along.
+    fn tell(&self, tell: impl FnOnce(&dyn Sink)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&*self.sink))) {
+            tracing::error!(panic = panic_text(&*panic), "a listener of the store panicked");
+        }
+    }
+
     fn note_sweep(&mut self, now: Timestamp) -> Result<(), DbError> {
         if self.sweep_noted.is_none_or(|noted| now - noted >= SWEEP_NOTED_EVERY || now < noted) {
             self.rows.note_sweep(now)?;
@@ -166,7 +185,7 @@ impl Writer {
     /// Tells in the promised order: counters, answers, effects.
     fn answer(&mut self, jobs: Vec<Job>, done: Done, started: Instant) {
         if !done.effects.progress.is_empty() {
-            self.sink.progressed(&done.effects.progress);
+            self.tell(|sink| sink.progressed(&done.effects.progress));
         }
         let db = done.started_commit - started;
         for (job, value) in jobs.into_iter().zip(done.answers) {
@@ -176,7 +195,8 @@ impl Writer {
             let _ = job.answer.send(Ok(Timed { value, timing }));
         }
         if !done.effects.is_empty() {
-            self.sink.committed(Arc::new(done.effects));
+            let effects = Arc::new(done.effects);
+            self.tell(|sink| sink.committed(effects));
         }
         self.checkpoints.committed(self.rows.conn());
     }

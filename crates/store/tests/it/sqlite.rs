@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use regatta_model::command::*;
+use regatta_model::ledger::ProgressChange;
 use regatta_model::*;
 use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
-use regatta_store::{LogQuery, Store, StoreError, StoreExt};
+use regatta_store::{Committed, LogQuery, Sink, Store, StoreError, StoreExt};
 
 use crate::support::{BEGIN, Gate, LEASE, Recorder, all_tasks, all_workers, heartbeat, new_task, registration, report};
 
@@ -46,6 +47,9 @@ async fn what_cannot_be_opened_says_what_to_do() {
     drop(foreign);
     let refused = open(options(&folder)).err().unwrap();
     assert!(refused.contains("another program's database"), "{refused}");
+
+    let refused = open(Options::default()).err().unwrap();
+    assert!(refused.contains("name a file"), "{refused}");
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
@@ -191,6 +195,28 @@ async fn a_row_that_should_be_there_and_is_not_fails_its_command_alone() {
     let row = store.task(id).await.unwrap().value.unwrap().row;
     assert_eq!((row.completed, row.running), (0, 1), "nothing of it was done");
     assert_eq!(submit(&store, new_task(&[])).await.unwrap(), Submitted::Made);
+}
+
+/// Panics whenever it is told something.
+struct Nervous;
+
+impl Sink for Nervous {
+    fn progressed(&self, _: &[ProgressChange]) {
+        panic!("progressed");
+    }
+    fn committed(&self, _: Committed) {
+        panic!("committed");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_panics_does_not_take_the_writer_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(&folder), Arc::new(Nervous)).unwrap();
+    for made in 1..4 {
+        assert_eq!(submit(&store, new_task(&[("a", &[])])).await.unwrap(), Submitted::Made);
+        assert_eq!(store.tasks(all_tasks()).await.unwrap().value.total.unwrap().count, made);
+    }
 }
 
 /// Statements of each read with these many rows behind it.
