@@ -245,7 +245,10 @@ impl Store for SqliteStore {
 
     async fn health(&self) -> StoreHealth {
         let started = Instant::now();
-        let answered = self.readers.read(|reader| reader.last_sweep());
+        let answered = match self.queue.is_closed() {
+            true => Err(StoreError::Closed),
+            false => self.readers.read(|reader| reader.last_sweep()),
+        };
         let (size, in_use) = self.readers.connections();
         StoreHealth {
             connected: answered.is_ok(),

@@ -182,6 +182,11 @@ impl Queue {
         self.waiting.lock().jobs.iter().map(VecDeque::len).sum()
     }
 
+    /// Whether nothing more is taken: the store was closed, or its writer is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiting.lock().closed
+    }
+
     /// Takes nothing more and lets go of what waits: its callers are told that the store is closed.
     pub(super) fn abandon(&self) {
         let mut waiting = self.waiting.lock();

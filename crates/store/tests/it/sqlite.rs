@@ -284,10 +284,56 @@ async fn a_reads_statements_do_not_grow_with_its_rows() {
     assert!(few.iter().all(|&(_, count)| (1..=5).contains(&count)), "{few:?}");
 }
 
-/// In the child, where the database is.
-const CRASH_DATABASE: &str = "REGATTA_TEST_CRASH_DATABASE";
-/// What the child says before the id of a task that was acknowledged.
+/// In a child process, where the database is.
+const CHILD_DATABASE: &str = "REGATTA_TEST_CHILD_DATABASE";
+/// What a child says before the id of a task that was acknowledged.
 const MADE: &str = "made ";
+/// What a child says before the error of a task that was not.
+const REFUSED: &str = "refused ";
+
+/// A task with an id that another process does not give, too.
+fn task_to_submit() -> task::NewTask {
+    let id = TaskId::from_random(uuid::Uuid::now_v7());
+    task::NewTask { id, ..new_task(&[("a", &[]), ("b", &["a"])]) }
+}
+
+/// This test again, in a process of its own, started through a shell that does `first`.
+fn child(first: &str, test: &str, database: &std::path::Path) -> std::process::Child {
+    std::process::Command::new("sh")
+        .args(["-c", &format!("{first} exec \"$@\""), "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD_DATABASE, database)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// What a child says, as it says it.
+fn said(child: &mut std::process::Child) -> impl Iterator<Item = String> + use<> {
+    use std::io::BufRead;
+    std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok)
+}
+
+fn made(line: &str) -> Option<TaskId> {
+    line.strip_prefix(MADE).map(|id| TaskId::from_uuid(id.parse().unwrap()).unwrap())
+}
+
+/// Every task that was acknowledged is there, and whatever was committed besides is whole.
+async fn nothing_is_lost(path: &std::path::Path, made: &[TaskId]) {
+    let store = open(Options::new(path)).unwrap();
+    for id in made {
+        let detail = store.task(*id).await.unwrap().value.unwrap();
+        assert_eq!((detail.row.status, detail.subtasks.len()), (TaskStatus::InProgress, 2));
+        assert_eq!(store.events(*id, 0, 10).await.unwrap().value.unwrap().events.len(), 1);
+    }
+    let counters = store.counters(BEGIN).await.unwrap().value;
+    let tasks = counters.tasks[0].1;
+    assert!(tasks >= made.len() as u64);
+    assert_eq!(counters.subtasks, [(SubtaskStatus::Pending, tasks), (SubtaskStatus::Queued, tasks)]);
+    assert_eq!(store.ready_lanes().await.unwrap(), [(LaneKey(1), tasks)]);
+    assert_eq!(submit(&store, task_to_submit()).await.unwrap(), Submitted::Made);
+}
 
 /// Submits for ever and says what was acknowledged, until it is killed.
 async fn submit_until_killed(path: std::path::PathBuf) {
@@ -297,8 +343,7 @@ async fn submit_until_killed(path: std::path::PathBuf) {
         let store = store.clone();
         calls.spawn(async move {
             loop {
-                let mut task = new_task(&[("a", &[]), ("b", &["a"])]);
-                task.id = TaskId::from_random(uuid::Uuid::now_v7());
+                let task = task_to_submit();
                 let id = task.id;
                 submit(&store, task).await.unwrap();
                 println!("{MADE}{id}");
@@ -310,40 +355,62 @@ async fn submit_until_killed(path: std::path::PathBuf) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_process_acknowledged_is_there() {
-    use std::io::BufRead;
-    if let Some(path) = std::env::var_os(CRASH_DATABASE) {
+    if let Some(path) = std::env::var_os(CHILD_DATABASE) {
         return submit_until_killed(path.into()).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.db");
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "sqlite::what_a_killed_process_acknowledged_is_there", "--nocapture"])
-        .env(CRASH_DATABASE, &path)
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut made = Vec::new();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
-    for line in lines.map_while(Result::ok) {
-        if let Some(id) = line.strip_prefix(MADE) {
-            made.push(TaskId::from_uuid(id.parse().unwrap()).unwrap());
-        }
-        if made.len() == 500 {
+    let mut child = child("", "sqlite::what_a_killed_process_acknowledged_is_there", &path);
+    let mut acknowledged = Vec::new();
+    for line in said(&mut child) {
+        acknowledged.extend(made(&line));
+        if acknowledged.len() == 500 {
             child.kill().unwrap();
         }
     }
     child.wait().unwrap();
-    assert!(made.len() >= 500, "{} made", made.len());
-    let store = open(Options::new(&path)).unwrap();
-    for id in &made {
-        let detail = store.task(*id).await.unwrap().value.unwrap();
-        assert_eq!((detail.row.status, detail.subtasks.len()), (TaskStatus::InProgress, 2));
-        assert_eq!(store.events(*id, 0, 10).await.unwrap().value.unwrap().events.len(), 1);
+    assert!(acknowledged.len() >= 500, "{} made", acknowledged.len());
+    nothing_is_lost(&path, &acknowledged).await;
+}
+
+/// Submits until it is refused, and some more, and reads what it made.
+async fn submit_until_full(path: std::path::PathBuf) {
+    let store = open(Options::new(path)).unwrap();
+    let (mut first, mut refused) = (None, 0);
+    while refused < 3 {
+        let task = task_to_submit();
+        let id = task.id;
+        match submit(&store, task).await {
+            Ok(_) => {
+                first = first.or(Some(id));
+                println!("{MADE}{id}");
+            }
+            Err(error) => {
+                refused += 1;
+                println!("{REFUSED}{error}");
+            }
+        }
     }
-    // Whatever was committed without being told is whole, too.
-    let counters = store.counters(BEGIN).await.unwrap().value;
-    let tasks = counters.tasks[0].1;
-    assert!(tasks >= made.len() as u64);
-    assert_eq!(counters.subtasks, [(SubtaskStatus::Pending, tasks), (SubtaskStatus::Queued, tasks)]);
-    assert_eq!(store.ready_lanes().await.unwrap(), [(LaneKey(1), tasks)]);
+    assert!(store.progress(first.unwrap()).await.unwrap().value.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_loses_nothing() {
+    if let Some(path) = std::env::var_os(CHILD_DATABASE) {
+        return submit_until_full(path.into()).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    // No file may grow over 2,000 blocks, and the write that would fails instead of ending the process.
+    let limit = "trap '' XFSZ; ulimit -f 2000;";
+    let mut child = child(limit, "sqlite::a_full_disk_refuses_and_loses_nothing", &path);
+    let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+    for line in said(&mut child) {
+        acknowledged.extend(made(&line));
+        refused.extend(line.strip_prefix(REFUSED).map(str::to_owned));
+    }
+    assert!(child.wait().unwrap().success(), "it goes on and still reads");
+    assert!(!acknowledged.is_empty());
+    assert!(refused.len() == 3 && refused.iter().all(|error| error.contains("disk")), "{refused:?}");
+    nothing_is_lost(&path, &acknowledged).await;
 }
