@@ -149,12 +149,9 @@ mod tests {
         assert!(check_host(&Uri::from_static("/x"), &HeaderMap::new()).is_ok());
         let absolute = Uri::from_static("http://example.com/x");
         assert!(check_host(&absolute, &headers(&[(HOST, "localhost")])).is_err());
-        let twice = headers(&[(HOST, "localhost"), (HOST, "example.com")]);
-        let twice: HeaderMap = twice.into_iter().fold(HeaderMap::new(), |mut map, (name, value)| {
-            map.append(name.unwrap_or(HOST), value);
-            map
-        });
-        assert!(host_ok("localhost") && twice.get_all(HOST).iter().count() <= 2);
+        let mut twice = headers(&[(HOST, "localhost")]);
+        twice.append(HOST, HeaderValue::from_static("example.com"));
+        assert!(check_host(&Uri::from_static("/x"), &twice).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod check;
 mod compress;
 mod convert;
 mod document;
+mod faults;
 mod fields;
 mod front;
 mod guard;

@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use regatta_api::frames::worker::{ConnectedData, ServerFrame, TaskCancelData, WorkerFrame};
-use regatta_engine::{HeartbeatRequest, Line, LineEvent, LineHandle, LineMessage};
+use regatta_engine::{HeartbeatRequest, Line, LineEvent, LineHandle, LineMessage, LogRequest};
 use regatta_model::{Lease, SubtaskId, WorkerId};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -74,13 +74,17 @@ async fn serve(app: App, mut line: Line, mut incoming: Incoming, mut outgoing: O
         line: line.handle(),
         modern: Arc::new(AtomicBool::new(line.worker().uses_leases)),
         logging: Arc::default(),
+        log_gate: Arc::default(),
     };
+    let name = line.worker().profile.machine_name.clone();
+    tracing::info!(worker_id = %speaker.line.worker_id(), %name, "a worker's line is open");
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let (answers, waiting) = mpsc::channel(ANSWERS);
     let end = tokio::select! {
         end = listen(&speaker, &mut incoming, &mut work, answers) => end,
         end = tell(&app, &mut line, &speaker, &mut outgoing, waiting) => end,
     };
+    tracing::info!(worker_id = %speaker.line.worker_id(), %name, ?end, "a worker's line is closed");
     // What was begun is finished, so that a draining node leaves no result in doubt.
     let _ = tokio::time::timeout(LAST_WORDS, async {
         while let Some(answer) = work.next().await {
@@ -239,6 +243,8 @@ struct Speaker {
     /// The lines of log that are under way, by subtask: each holds a receiver. The store may write a result before
     /// lines that were given to it earlier, and these would then count as late.
     logging: Arc<Mutex<HashMap<SubtaskId, watch::Sender<()>>>>,
+    /// Held while a line of log is tried again.
+    log_gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Subtasks whose lines are kept apart, before those with none under way are forgotten.
@@ -307,8 +313,7 @@ impl Speaker {
                 let line = subtasks::log(subtask, Some(self.line.worker_id()), data.body);
                 let under_way = self.logs(subtask);
                 Taken::Work(Box::pin(async move {
-                    let taken = speaker.patiently(|| async { take_log(&speaker.app, line.clone()).await.map(drop) });
-                    let error = taken.await.err();
+                    let error = speaker.log(line).await.err();
                     drop(under_way);
                     error
                 }))
@@ -341,6 +346,20 @@ impl Speaker {
                 }))
             }
         }
+    }
+
+    /// Takes a line of log. While one is tried again those behind it wait, so that lines keep their order.
+    async fn log(&self, line: LogRequest) -> std::result::Result<(), Bytes> {
+        let write = || async { take_log(&self.app, line.clone()).await.map(drop) };
+        let free = self.log_gate.try_lock().is_ok();
+        if free {
+            match write().await {
+                Err(failure) if passes(&failure) => {}
+                done => return done.map_err(|failure| error_frame(&failure.sentence())),
+            }
+        }
+        let _turn = self.log_gate.lock().await;
+        self.patiently(write).await
     }
 
     async fn acknowledge(&self) -> Result<()> {

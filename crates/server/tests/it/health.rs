@@ -4,7 +4,7 @@ use http::StatusCode;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::rig::{Rig, step};
+use crate::rig::{Rig, soon, step};
 use crate::show::Show;
 
 #[tokio::test]
@@ -48,7 +48,17 @@ async fn stats_and_metrics_count_what_is_there() {
     let first = line.assignment().await;
     line.complete(&first, json!({})).await;
     line.assignment().await;
-    assert_snapshot!("stats", Show::default().json(&rig.get("/api/v1/stats").await.json()));
+    // Figures follow the answers they are about by a moment.
+    let stats = soon("both claims in the figures", async {
+        loop {
+            let stats = rig.get("/api/v1/stats").await.json();
+            if stats["latency"]["queue"]["count"] == 2 {
+                return stats;
+            }
+        }
+    })
+    .await;
+    assert_snapshot!("stats", Show::default().json(&stats));
     let metrics = rig.get("/metrics").await;
     assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
     for line in
