@@ -29,6 +29,8 @@ pub(super) struct Writer {
     queue: Arc<Queue>,
     checkpoints: Arc<Checkpoints>,
     sweep_noted: Option<Timestamp>,
+    /// A transaction failed and could not be undone yet.
+    broken: bool,
     /// How long a group's commands may run before the rest waits for the next group.
     group_time: Duration,
 }
@@ -67,7 +69,7 @@ impl Writer {
         checkpoints: Arc<Checkpoints>,
         group_time: Duration,
     ) -> Self {
-        Self { rows, sink, queue, checkpoints, sweep_noted: None, group_time }
+        Self { rows, sink, queue, checkpoints, sweep_noted: None, broken: false, group_time }
     }
 
     /// Works until the queue is closed and empty.
@@ -119,22 +121,31 @@ impl Writer {
         // A panic is a fault of ours: its command fails, and nothing else.
         let result = catch_unwind(AssertUnwindSafe(|| self.try_transact(jobs, started)))
             .unwrap_or_else(|panic| Err(DbError::Panicked(panic_text(&*panic)).into()));
-        if result.is_err() {
-            // After FULL, IOERR or NOMEM SQLite may have rolled back already.
-            if !self.rows.conn().is_autocommit()
-                && let Err(error) = self.rows.conn().execute_batch("ROLLBACK")
-            {
-                tracing::error!(%error, "a rollback failed");
-            }
-            self.sweep_noted = None;
-            if let Err(error) = self.rows.forget() {
-                tracing::error!(%error, "the counters could not be read again");
-            }
+        if result.is_err()
+            && let Err(error) = self.recover()
+        {
+            tracing::error!(%error, "a transaction could not be undone; that is tried again before the next one");
         }
         result
     }
 
+    /// Undoes a transaction and forgets what was known of its rows.
+    fn recover(&mut self) -> Result<(), DbError> {
+        self.broken = true;
+        self.sweep_noted = None;
+        // After FULL, IOERR or NOMEM SQLite may have rolled back already.
+        if !self.rows.conn().is_autocommit() {
+            self.rows.conn().execute_batch("ROLLBACK")?;
+        }
+        self.rows.forget()?;
+        self.broken = false;
+        Ok(())
+    }
+
     fn try_transact(&mut self, jobs: &[Job], started: Instant) -> Result<Done, Failure> {
+        if self.broken {
+            self.recover()?;
+        }
         self.rows.conn().prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))?;
         let mut effects = Effects::default();
         let mut answers = Vec::with_capacity(jobs.len());
