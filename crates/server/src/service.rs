@@ -25,8 +25,8 @@ use crate::router;
 
 /// Between two looks at what the histograms have gathered, so that they do not grow while nobody scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// How long sockets may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// How long sockets may take to finish what was begun and to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
 /// After the system could not accept, for example for want of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use http::Method;
+use http::header::ALLOW;
 use regatta_api::legacy::{Allocated, Allocation, LegacyLog, LegacyResult};
 use regatta_api::subtask::{AppendLog, LogAppended, ReportResult, ResultAccepted, ResultStatus};
 use regatta_api::worker::Assignment;
@@ -29,14 +31,15 @@ pub(crate) async fn poll(
     _caller: Identity,
     method: Method,
     Id(worker): Id<WorkerId>,
-) -> Result<Json<Assignment>> {
+) -> Result<Response> {
     if method == Method::HEAD {
         // Nobody would see what was leased.
-        return Err(Failure::new(Kind::MethodNotAllowed, "HEAD would take work and throw it away; use GET."));
+        let refused = Failure::new(Kind::MethodNotAllowed, "HEAD would take work and throw it away; use GET.");
+        return Ok(([(ALLOW, "GET")], refused).into_response());
     }
     let assignments = app.engine.poll(worker, 1, Duration::ZERO).await?;
     match assignments.first() {
-        Some(assignment) => Ok(Json(subtasks::assignment(assignment))),
+        Some(assignment) => Ok(Json(subtasks::assignment(assignment)).into_response()),
         None => Err(Failure::new(Kind::NotFound, "There is no work for this worker now; ask again later.")),
     }
 }

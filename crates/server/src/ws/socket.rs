@@ -188,6 +188,11 @@ impl Outgoing {
         let _ = self.message(Message::Close(Some(frame))).await;
     }
 
+    /// Sends what is left to send, such as the answer to a goodbye.
+    async fn end(&mut self) {
+        let _ = tokio::time::timeout(GOODBYE, self.sink.close()).await;
+    }
+
     async fn message(&mut self, message: Message) -> Result<(), Gone> {
         within(self.sink.send(message)).await
     }
@@ -234,7 +239,8 @@ pub(crate) enum End {
 /// Closes a socket as its end asks, and waits a moment for the peer to close its half.
 pub(crate) async fn finish(end: End, mut incoming: Incoming, mut outgoing: Outgoing) {
     let (code, reason) = match end {
-        End::Gone => return,
+        // A peer that said goodbye gets its half of the handshake; one that just went gets nothing.
+        End::Gone => return outgoing.end().await,
         End::Draining => (CLOSE_RESTART, "this node drains; connect again"),
         End::TooLarge => {
             let _ =

@@ -1,7 +1,9 @@
 //! `/ws`: everything that happens, by topic.
 
+use futures_util::{SinkExt, StreamExt};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::rig::{Rig, soon, step};
 use crate::show::Show;
@@ -90,4 +92,35 @@ async fn who_is_too_slow_is_told_and_goes_on_from_the_newest() {
     assert_eq!(slow.next().await, json!({"type": "resync"}));
     slow.send(json!({"action": "ping"})).await;
     slow.next_of("pong").await;
+}
+
+#[tokio::test]
+async fn a_goodbye_is_answered_and_a_ping_too() {
+    let rig = Rig::start().await;
+    let task = rig.task(json!([step("One", &[])])).await;
+    let worker = rig.worker("w", 1).await;
+    for path in
+        ["/api/v1/ws".to_owned(), format!("/api/v1/ws/tasks/{task}/logs"), format!("/api/v1/workers/{worker}/ws")]
+    {
+        let mut socket = rig.socket(&path).await;
+        soon("a ping", socket.inner.send(Message::Ping("p".into()))).await.unwrap();
+        loop {
+            match soon("a pong", socket.inner.next()).await {
+                Some(Ok(Message::Pong(payload))) => break assert_eq!(payload, "p"),
+                Some(Ok(_)) => {}
+                other => panic!("{path}: {other:?}"),
+            }
+        }
+        soon("a binary frame", socket.inner.send(Message::binary(vec![1]))).await.unwrap();
+        let error = socket.next_of("error").await;
+        assert!(error["data"]["message"].as_str().unwrap().contains("text frames"), "{error}");
+        soon("a goodbye", socket.inner.send(Message::Close(None))).await.unwrap();
+        loop {
+            match soon("its answer", socket.inner.next()).await {
+                Some(Ok(Message::Close(_))) => break,
+                Some(Ok(_)) => {}
+                other => panic!("{path}: {other:?}"),
+            }
+        }
+    }
 }
