@@ -6,6 +6,7 @@ use regatta_model::subtask::{Attempt, State, SubtaskRow};
 use regatta_model::{LaneKey, SubtaskKey, TaskKey, Timestamp, WorkerKey};
 use rusqlite::{OptionalExtension, params};
 
+use super::tasks::TaskEntry;
 use super::{Lazy, Result, SqliteRows, TEXT_KEPT};
 use crate::sqlite::error::DbError;
 use crate::sqlite::{codec, sql};
@@ -41,15 +42,11 @@ impl SqliteRows {
         let mut statement = self.conn.prepare_cached(sql::SUBTASK_BY_KEY)?;
         let mut found = statement.query([key.0])?;
         let Some(row) = found.next()? else { return Ok(false) };
-        let task = match self.tasks.get(key.task()) {
-            Some(task) => task.row.head.id,
-            None => self
-                .conn
-                .prepare_cached(sql::TASK_BY_KEY)?
-                .query_and_then([key.task().0], |row| codec::task_id(row, 1))?
-                .next()
-                .ok_or_else(|| missing(key))??,
-        };
+        // Its id is made from its task's, and whoever wants a subtask wants its task next.
+        if !self.tasks.has(key.task()) {
+            self.tasks.insert(key.task(), TaskEntry::load(&self.conn, key.task())?);
+        }
+        let task = self.tasks.get(key.task()).map(|entry| entry.row.head.id).ok_or_else(|| missing(key))?;
         let row = codec::subtask_row(row, task)?;
         let written = Some(row.state);
         self.subtasks.insert(

@@ -6,7 +6,7 @@ use regatta_model::command::Idempotency;
 use regatta_model::ledger::Remembered;
 use regatta_model::task::{NewTask, Start, TaskHead, TaskRow, summary};
 use regatta_model::{TaskId, TaskKey, TaskStatus, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{Lazy, Result, SqliteRows};
@@ -21,6 +21,20 @@ pub(super) struct TaskEntry {
     changed: bool,
     /// Whether steps of the caller may be kept with it.
     deferred: bool,
+}
+
+impl TaskEntry {
+    pub(super) fn load(conn: &Connection, key: TaskKey) -> Result<Self> {
+        let mut statement = conn.prepare_cached(sql::TASK_BY_KEY)?;
+        let mut found = statement.query([key.0])?;
+        let row = codec::task_row(found.next()?.ok_or_else(|| missing(key))?)?;
+        Ok(Self::written(row))
+    }
+
+    /// As it is in the database.
+    fn written(row: TaskRow) -> Self {
+        Self { written: Some(row.clone()), row, changed: false, deferred: true }
+    }
 }
 
 fn missing(key: TaskKey) -> DbError {
@@ -39,7 +53,7 @@ impl SqliteRows {
         let key = row.head.key;
         self.task_keys.insert(id, key);
         if !self.tasks.has(key) {
-            self.tasks.insert(key, TaskEntry { written: Some(row.clone()), row, changed: false, deferred: true });
+            self.tasks.insert(key, TaskEntry::written(row));
         }
         Ok(Some(key))
     }
@@ -48,10 +62,7 @@ impl SqliteRows {
         if self.tasks.has(key) {
             return Ok(());
         }
-        let mut statement = self.conn.prepare_cached(sql::TASK_BY_KEY)?;
-        let mut found = statement.query([key.0])?;
-        let row = codec::task_row(found.next()?.ok_or_else(|| missing(key))?)?;
-        self.tasks.insert(key, TaskEntry { written: Some(row.clone()), row, changed: false, deferred: true });
+        self.tasks.insert(key, TaskEntry::load(&self.conn, key)?);
         Ok(())
     }
 
