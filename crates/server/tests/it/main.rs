@@ -12,6 +12,7 @@ mod rig;
 mod service;
 mod show;
 mod slice;
+mod statements;
 mod subtasks;
 mod tasks;
 mod watch_socket;

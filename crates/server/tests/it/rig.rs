@@ -29,6 +29,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// A server that runs.
 pub struct Rig {
     pub engine: Engine,
+    pub store: Arc<SqliteStore>,
     pub handle: Handle,
     pub http: reqwest::Client,
     stop: watch::Sender<bool>,
@@ -50,7 +51,7 @@ impl Rig {
             ..Default::default()
         };
         let store = Arc::new(SqliteStore::open(store_options, sink.clone()).unwrap());
-        let (engine, loops) = engine_options.build(store, &sink).await.unwrap();
+        let (engine, loops) = engine_options.build(store.clone(), &sink).await.unwrap();
         let options = Options { listen: vec!["localhost:0".to_owned()], ..options };
         let (service, handle) = options.build(engine.clone()).unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -61,7 +62,7 @@ impl Rig {
         let server = Some(tokio::spawn(service.run(until(stopped))));
         // Bodies are looked at as they come: compression is asked for by the tests that are about it.
         let http = reqwest::Client::builder().build().unwrap();
-        Self { engine, handle, http, stop, server, _dir: dir }
+        Self { engine, store, handle, http, stop, server, _dir: dir }
     }
 
     /// Tells the server to drain.
