@@ -22,7 +22,7 @@ up: ## build and start everything on this machine (UP="--demo" adds simulated ag
 	@if [[ -x $(REGATTA) ]]; then \
 		echo "building what changed ..."; \
 	else \
-		echo "building regatta: about 5 minutes the first time on two cores, seconds after that ..."; \
+		echo "building regatta: about 8 minutes the first time on two cores, seconds to two minutes after that ..."; \
 	fi
 	@start=$$SECONDS; $(CARGO) build --release --locked --bin regatta; echo "built in $$((SECONDS - start)) s"
 	@exec $(REGATTA) up $(UP)

@@ -166,4 +166,13 @@ mod tests {
         let error = parse("server = \"localhost:8000\"\n\n[worker]\nslot = 2\n").unwrap_err();
         assert!(error.contains("line 4") && error.contains("unknown field `slot`"), "{error}");
     }
+
+    #[test]
+    fn the_readme_shows_a_file_that_is_read() {
+        let readme = include_str!("../README.md");
+        let example = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let file = parse(example).unwrap();
+        assert_eq!(file.worker.tools.offered, ["command", "reviewer"]);
+        assert!(file.worker.tools.agents.contains_key("reviewer"));
+    }
 }

@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io::Write;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::context::{Context, Globals};
 use crate::exit::{self, Exit, Failure, Outcome};
@@ -121,9 +122,10 @@ fn early_color() {
 impl Command {
     fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::Up(command) => long_running(command.run(context)),
-            Self::Serve(command) => long_running(command.run(context)),
-            Self::Worker(command) => long_running(command.run(context)),
+            Self::Up(command) => long_running(Builder::new_multi_thread(), command.run(context)),
+            Self::Serve(command) => long_running(Builder::new_multi_thread(), command.run(context)),
+            // Its tools are processes of their own: one thread is enough, and takes less memory.
+            Self::Worker(command) => long_running(Builder::new_current_thread(), command.run(context)),
             Self::Task(command) => client_side(context, command.run(context)),
             Self::Workers(command) => client_side(context, command.run(context)),
             Self::Status(command) => client_side(context, command.run(context)),
@@ -136,7 +138,7 @@ impl Command {
 /// Runs a command that only talks to a server: one thread is enough.
 fn client_side(context: &Context, command: impl Future<Output = Outcome>) -> Outcome {
     log(context);
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
@@ -144,8 +146,8 @@ fn client_side(context: &Context, command: impl Future<Output = Outcome>) -> Out
 }
 
 /// Runs a command that serves until it is told to stop.
-fn long_running(command: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+fn long_running(mut threads: Builder, command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = threads
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
