@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 use regatta_engine::Engine;
+use regatta_engine::store::StoreHealth;
 use regatta_model::Timestamp;
 use tokio::sync::watch;
 
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) started: Instant,
     pub(crate) started_at: Timestamp,
+    /// How the store was when it was last asked, and when that was.
+    pub(crate) store_health: Mutex<Option<(Instant, StoreHealth)>>,
     pub(crate) draining: watch::Receiver<Phase>,
     /// A clone lives in every open socket, so that a drain knows when the last is gone.
     pub(crate) sockets: watch::Sender<()>,

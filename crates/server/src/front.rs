@@ -121,7 +121,7 @@ where
         if_none_match: request.headers().get(IF_NONE_MATCH).cloned(),
     };
     let route = asked.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let span = tracing::error_span!("request", request_id = %Visible(&id), method = %asked.method, route);
+    let span = tracing::error_span!("request", request_id = %Visible(&id));
     let entered = admit(&app, kind, &request);
     let request = leftover::watch(request);
     let answered = async {
@@ -157,7 +157,7 @@ where
         headers.insert(CACHE_CONTROL, NO_CACHE);
     }
     app.requests.count(&asked.method, route, status, took);
-    log(&span, status, took);
+    log(&span, &asked.method, route, status, took);
     response
 }
 
@@ -228,13 +228,13 @@ fn has_tag(wanted: &HeaderValue, tag: &HeaderValue) -> bool {
     wanted.split(',').any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
 }
 
-fn log(span: &tracing::Span, status: StatusCode, took: Duration) {
+fn log(span: &tracing::Span, method: &Method, route: &str, status: StatusCode, took: Duration) {
     let _entered = span.enter();
     let (status, milliseconds) = (status.as_u16(), took.as_micros() as f64 / 1_000.0);
     match status {
-        500.. => tracing::warn!(status, milliseconds, "answered"),
-        400.. => tracing::info!(status, milliseconds, "answered"),
-        _ => tracing::debug!(status, milliseconds, "answered"),
+        500.. => tracing::warn!(%method, route, status, milliseconds, "answered"),
+        400.. => tracing::info!(%method, route, status, milliseconds, "answered"),
+        _ => tracing::debug!(%method, route, status, milliseconds, "answered"),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::routing::{any, get};
-use regatta_api::PREFIX;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,14 +14,15 @@ use crate::routes::meta::{self, Document};
 use crate::routes::{batch, events, health, legacy, stats, subtasks, tasks, workers};
 use crate::ws;
 
-/// The routes by kind, with their documents.
+/// The routes by kind, with their documents. Their paths are written out, prefix and all: axum's nesting rewrites the
+/// URI of every request.
 fn groups() -> [(Kind, OpenApiRouter<App>); 5] {
-    let api = |routes: OpenApiRouter<App>| OpenApiRouter::new().nest(PREFIX, routes);
     let public = OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .routes(routes!(health::detailed));
+        .routes(routes!(health::detailed))
+        .routes(routes!(meta::prometheus));
     let vital = OpenApiRouter::new()
         .routes(routes!(workers::register))
         .routes(routes!(workers::heartbeat))
@@ -60,11 +60,11 @@ fn groups() -> [(Kind, OpenApiRouter<App>); 5] {
         .routes(routes!(ws::task_logs::open))
         .routes(routes!(ws::all::open));
     [
-        (Kind::PUBLIC, api(public).routes(routes!(meta::prometheus))),
-        (Kind::VITAL, api(vital)),
-        (Kind::ORDINARY, api(ordinary)),
-        (Kind::CHANGING_GET, api(changing_get)),
-        (Kind::SOCKET, api(sockets)),
+        (Kind::PUBLIC, public),
+        (Kind::VITAL, vital),
+        (Kind::ORDINARY, ordinary),
+        (Kind::CHANGING_GET, changing_get),
+        (Kind::SOCKET, sockets),
     ]
 }
 

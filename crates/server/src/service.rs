@@ -10,6 +10,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use regatta_engine::Engine;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -81,6 +82,7 @@ impl Service {
             requests: Requests::default(),
             prometheus: metrics::install(),
             started: Instant::now(),
+            store_health: Mutex::new(None),
             draining,
             sockets: watch::channel(()).0,
         });

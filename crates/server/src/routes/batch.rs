@@ -21,7 +21,7 @@ use crate::reply::{Created, Json, Result};
 const AT_ONCE: usize = 32;
 
 /// Submit tasks, all or none
-#[utoipa::path(post, path = "/tasks/batch", tag = "tasks", request_body = CreateTasks,
+#[utoipa::path(post, path = "/api/v1/tasks/batch", tag = "tasks", request_body = CreateTasks,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same key and body give the same answer for 24 h")),
     responses(
     (status = 201, description = "All are written down", body = TasksCreated),
@@ -42,7 +42,7 @@ pub(crate) async fn create(
 }
 
 /// Cancel tasks, each for itself
-#[utoipa::path(post, path = "/tasks/cancel", tag = "tasks", request_body = TaskIds, responses(
+#[utoipa::path(post, path = "/api/v1/tasks/cancel", tag = "tasks", request_body = TaskIds, responses(
     (status = 200, description = "What became of each", body = BulkResults),
 ))]
 pub(crate) async fn cancel(
@@ -63,7 +63,7 @@ pub(crate) async fn cancel(
 }
 
 /// Retry tasks, each for itself
-#[utoipa::path(post, path = "/tasks/retry", tag = "tasks", request_body = TaskIds, responses(
+#[utoipa::path(post, path = "/api/v1/tasks/retry", tag = "tasks", request_body = TaskIds, responses(
     (status = 200, description = "What became of each", body = BulkResults),
 ))]
 pub(crate) async fn retry(

@@ -15,7 +15,7 @@ use crate::path::Id;
 use crate::reply::{Json, Result};
 
 /// The kept lines of a task's log, the oldest first
-#[utoipa::path(get, path = "/tasks/{task_id}/logs", tag = "tasks",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/logs", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), SeqQuery), responses(
     (status = 200, description = "A page of them", body = LogPage),
 ))]
@@ -36,7 +36,7 @@ pub(crate) async fn logs(
 }
 
 /// The kept events of a task, the oldest first
-#[utoipa::path(get, path = "/tasks/{task_id}/events", tag = "tasks",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), SeqQuery), responses(
     (status = 200, description = "A page of them", body = EventPage),
 ))]

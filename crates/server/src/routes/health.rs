@@ -1,7 +1,7 @@
 //! `/health`: whether the platform, this process and this node can serve.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -20,8 +20,18 @@ use crate::reply::{self, Json};
 /// A store or bus that has not answered by then is down as far as callers are concerned.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long an answer of the store is good for: many who ask at once cost one read.
+const GOOD_FOR: Duration = Duration::from_millis(50);
+
 async fn store(app: &App) -> StoreHealth {
-    tokio::time::timeout(PATIENCE, app.engine.store().health()).await.unwrap_or_default()
+    if let Some((asked, health)) = &*app.store_health.lock()
+        && asked.elapsed() < GOOD_FOR
+    {
+        return health.clone();
+    }
+    let health = tokio::time::timeout(PATIENCE, app.engine.store().health()).await.unwrap_or_default();
+    *app.store_health.lock() = Some((Instant::now(), health.clone()));
+    health
 }
 
 async fn bus(app: &App) -> BusHealth {
@@ -55,7 +65,7 @@ fn status(health: &Health) -> StatusCode {
 }
 
 /// Whether the platform works
-#[utoipa::path(get, path = "/health", tag = "health", responses(
+#[utoipa::path(get, path = "/api/v1/health", tag = "health", responses(
     (status = 200, description = "It works, or only Redis is down", body = Health),
     (status = 503, description = "The database is down", body = Health),
 ))]
@@ -65,13 +75,13 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
 }
 
 /// Whether the process runs
-#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, description = "It runs", body = Probe)))]
+#[utoipa::path(get, path = "/api/v1/health/live", tag = "health", responses((status = 200, description = "It runs", body = Probe)))]
 pub(crate) async fn live() -> Json<Probe> {
     Json(Probe { status: ProbeStatus::Alive })
 }
 
 /// Whether this node can serve; fails first when it drains
-#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
+#[utoipa::path(get, path = "/api/v1/health/ready", tag = "health", responses(
     (status = 200, description = "It can", body = Probe),
     (status = 503, description = "It drains, or its store does not answer", body = Probe),
 ))]
@@ -87,7 +97,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 }
 
 /// Versions, pools, queues and latencies of this node
-#[utoipa::path(get, path = "/health/detailed", tag = "health", responses(
+#[utoipa::path(get, path = "/api/v1/health/detailed", tag = "health", responses(
     (status = 200, description = "How it is in detail", body = HealthDetailed),
     (status = 503, description = "The database is down", body = HealthDetailed),
 ))]

@@ -21,7 +21,7 @@ use crate::reply::{Created, Json, Result};
 use crate::routes::subtasks::{take_log, take_result};
 
 /// Ask for one subtask (older agents)
-#[utoipa::path(get, path = "/workers/{worker_id}/tasks", tag = "older agents",
+#[utoipa::path(get, path = "/api/v1/workers/{worker_id}/tasks", tag = "older agents",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "What to run", body = Assignment),
     (status = 409, description = "The worker has unregistered", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -45,7 +45,7 @@ pub(crate) async fn poll(
 }
 
 /// A worker's result (older agents)
-#[utoipa::path(post, path = "/workers/{worker_id}/tasks/{subtask_id}/result", tag = "older agents", request_body = LegacyResult,
+#[utoipa::path(post, path = "/api/v1/workers/{worker_id}/tasks/{subtask_id}/result", tag = "older agents", request_body = LegacyResult,
     params(("worker_id" = uuid::Uuid, Path, description = "The worker"), ("subtask_id" = uuid::Uuid, Path, description = "The subtask")),
     responses(
     (status = 200, description = "It counts, or counted before", body = ResultAccepted),
@@ -71,7 +71,7 @@ pub(crate) async fn result(
 }
 
 /// A line of log (older agents)
-#[utoipa::path(post, path = "/subtasks/{subtask_id}/logs", tag = "older agents", request_body = LegacyLog,
+#[utoipa::path(post, path = "/api/v1/subtasks/{subtask_id}/logs", tag = "older agents", request_body = LegacyLog,
     params(("subtask_id" = uuid::Uuid, Path, description = "The subtask")), responses(
     (status = 201, description = "It is kept and went to those who watch", body = LogAppended),
 ))]
@@ -92,7 +92,7 @@ pub(crate) async fn log(
 }
 
 /// Give away what is ready of a task now (older agents)
-#[utoipa::path(post, path = "/tasks/{task_id}/allocate", tag = "older agents",
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/allocate", tag = "older agents",
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 200, description = "What runs, and how much still waits", body = Allocated),
     (status = 409, description = "It was cancelled before", body = regatta_api::Problem, content_type = "application/problem+json"),

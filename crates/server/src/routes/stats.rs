@@ -9,7 +9,7 @@ use crate::identity::Identity;
 use crate::reply::{Json, Result};
 
 /// What an overview needs, in one cheap call
-#[utoipa::path(get, path = "/stats", tag = "health", responses((status = 200, description = "The overview", body = Stats)))]
+#[utoipa::path(get, path = "/api/v1/stats", tag = "health", responses((status = 200, description = "The overview", body = Stats)))]
 pub(crate) async fn stats(State(app): State<App>, _caller: Identity) -> Result<Json<Stats>> {
     Ok(Json(convert(&app.engine.stats().await?)))
 }

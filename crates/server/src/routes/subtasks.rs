@@ -18,7 +18,7 @@ use crate::problem::{Failure, Kind};
 use crate::reply::{Created, Json, Result, Tagged};
 
 /// A subtask with everything
-#[utoipa::path(get, path = "/subtasks/{subtask_id}", tag = "subtasks",
+#[utoipa::path(get, path = "/api/v1/subtasks/{subtask_id}", tag = "subtasks",
     params(("subtask_id" = uuid::Uuid, Path, description = "The subtask")), responses(
     (status = 200, description = "The subtask", body = SubtaskDetail),
     (status = 304, description = "It is what `If-None-Match` names"),
@@ -33,7 +33,7 @@ pub(crate) async fn get(
 }
 
 /// A worker's result
-#[utoipa::path(post, path = "/subtasks/{subtask_id}/result", tag = "subtasks", request_body = ReportResult,
+#[utoipa::path(post, path = "/api/v1/subtasks/{subtask_id}/result", tag = "subtasks", request_body = ReportResult,
     params(("subtask_id" = uuid::Uuid, Path, description = "The subtask")), responses(
     (status = 200, description = "It counts, or counted before", body = ResultAccepted),
     (status = 409, description = "The lease is another's, over, or has reported a failure; nothing changed", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -104,7 +104,7 @@ fn stale(subtask: SubtaskId, why: StaleLease) -> Failure {
 }
 
 /// A line of log
-#[utoipa::path(post, path = "/subtasks/{subtask_id}/log", tag = "subtasks", request_body = AppendLog,
+#[utoipa::path(post, path = "/api/v1/subtasks/{subtask_id}/log", tag = "subtasks", request_body = AppendLog,
     params(("subtask_id" = uuid::Uuid, Path, description = "The subtask")), responses(
     (status = 201, description = "It is kept and went to those who watch", body = LogAppended),
 ))]
@@ -139,7 +139,7 @@ pub(crate) async fn take_log(app: &App, line: LogRequest) -> Result<LogAppended>
 }
 
 /// How far a subtask is
-#[utoipa::path(post, path = "/subtasks/{subtask_id}/progress", tag = "subtasks", request_body = ReportProgress,
+#[utoipa::path(post, path = "/api/v1/subtasks/{subtask_id}/progress", tag = "subtasks", request_body = ReportProgress,
     params(("subtask_id" = uuid::Uuid, Path, description = "The subtask")), responses(
     (status = 200, description = "It is noted", body = ProgressAccepted),
     (status = 409, description = "The lease is over or another's, or it does not run", body = regatta_api::Problem, content_type = "application/problem+json"),

@@ -26,7 +26,7 @@ use crate::problem::Failure;
 use crate::reply::{Created, Json, Result, Tagged};
 
 /// Submit a task
-#[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = CreateTask,
+#[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks", request_body = CreateTask,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same key and body give the same answer for 24 h")),
     responses(
     (status = 201, description = "It is written down", body = TaskCreated),
@@ -49,7 +49,7 @@ pub(crate) async fn create(
 }
 
 /// Tasks, the newest first
-#[utoipa::path(get, path = "/tasks", tag = "tasks", params(TasksQuery), responses(
+#[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(TasksQuery), responses(
     (status = 200, description = "A page of them", body = TaskList),
 ))]
 pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: Params) -> Result<Json<TaskList>> {
@@ -73,7 +73,7 @@ pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: 
 }
 
 /// A task with everything; with `wait_seconds` when it ends, or after that
-#[utoipa::path(get, path = "/tasks/{task_id}", tag = "tasks",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), WaitQuery), responses(
     (status = 200, description = "The task", body = TaskDetail),
     (status = 304, description = "It is what `If-None-Match` names"),
@@ -99,7 +99,7 @@ pub(crate) async fn get(
 }
 
 /// How far a task is
-#[utoipa::path(get, path = "/tasks/{task_id}/progress", tag = "tasks",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/progress", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 200, description = "Its counters", body = TaskProgress),
     (status = 304, description = "They are what `If-None-Match` names"),
@@ -114,7 +114,7 @@ pub(crate) async fn progress(
 }
 
 /// Plan a task that waits, and start it
-#[utoipa::path(post, path = "/tasks/{task_id}/decompose", tag = "tasks",
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/decompose", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 200, description = "Its plan, now or from before", body = Decomposed),
     (status = 409, description = "It was cancelled before", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -136,7 +136,7 @@ pub(crate) async fn decompose(
 }
 
 /// Cancel a task; what runs of it is told to stop
-#[utoipa::path(post, path = "/tasks/{task_id}/cancel", tag = "tasks", request_body = Option<CancelTask>,
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/cancel", tag = "tasks", request_body = Option<CancelTask>,
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 200, description = "It is cancelled, now or from before", body = TaskChanged),
     (status = 409, description = "It completed or failed", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -152,7 +152,7 @@ pub(crate) async fn cancel(
 }
 
 /// Send what failed or was cancelled of a task back to work
-#[utoipa::path(post, path = "/tasks/{task_id}/retry", tag = "tasks",
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/retry", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 200, description = "It is at work again", body = TaskChanged),
     (status = 409, description = "It is neither failed nor cancelled", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -171,7 +171,7 @@ pub(crate) async fn retry(
 }
 
 /// Forget a task that has ended
-#[utoipa::path(delete, path = "/tasks/{task_id}", tag = "tasks",
+#[utoipa::path(delete, path = "/api/v1/tasks/{task_id}", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 204, description = "It is gone"),
     (status = 409, description = "It has not ended", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -182,7 +182,7 @@ pub(crate) async fn remove(State(app): State<App>, _caller: Identity, Id(task): 
 }
 
 /// The subtasks of a task, in the order of its plan
-#[utoipa::path(get, path = "/tasks/{task_id}/subtasks", tag = "tasks",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/subtasks", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), PageQuery), responses(
     (status = 200, description = "A page of them", body = SubtaskList),
 ))]
@@ -214,7 +214,7 @@ pub(crate) async fn list_subtasks(
 }
 
 /// The subtasks of a task that are ready and wait for a worker
-#[utoipa::path(get, path = "/tasks/{task_id}/ready-subtasks", tag = "tasks",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/ready-subtasks", tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), PageQuery), responses(
     (status = 200, description = "They, and how many there are in all", body = ReadySubtasks),
 ))]

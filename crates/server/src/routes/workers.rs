@@ -21,7 +21,7 @@ use crate::path::Id;
 use crate::reply::{Json, Result, Tagged};
 
 /// Register a worker, or update it
-#[utoipa::path(post, path = "/workers/register", tag = "workers", request_body = RegisterWorker, responses(
+#[utoipa::path(post, path = "/api/v1/workers/register", tag = "workers", request_body = RegisterWorker, responses(
     (status = 200, description = "It is registered; its former leases that it no longer runs went back", body = Registered),
 ))]
 pub(crate) async fn register(
@@ -40,7 +40,7 @@ pub(crate) async fn register(
 }
 
 /// A sign of life, with what really runs
-#[utoipa::path(post, path = "/workers/{worker_id}/heartbeat", tag = "workers", request_body = Heartbeat,
+#[utoipa::path(post, path = "/api/v1/workers/{worker_id}/heartbeat", tag = "workers", request_body = Heartbeat,
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "It was heard", body = HeartbeatAck),
     (status = 409, description = "It has unregistered", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -56,7 +56,7 @@ pub(crate) async fn heartbeat(
 }
 
 /// Workers, the newest registered first
-#[utoipa::path(get, path = "/workers", tag = "workers", params(WorkersQuery), responses(
+#[utoipa::path(get, path = "/api/v1/workers", tag = "workers", params(WorkersQuery), responses(
     (status = 200, description = "A page of them", body = WorkerList),
 ))]
 pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: Params) -> Result<Json<WorkerList>> {
@@ -88,7 +88,7 @@ pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: 
 }
 
 /// A worker with everything
-#[utoipa::path(get, path = "/workers/{worker_id}", tag = "workers",
+#[utoipa::path(get, path = "/api/v1/workers/{worker_id}", tag = "workers",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "The worker", body = WorkerDetail),
     (status = 304, description = "It is what `If-None-Match` names"),
@@ -103,7 +103,7 @@ pub(crate) async fn get(
 }
 
 /// Let a worker go: what it runs goes back at once
-#[utoipa::path(post, path = "/workers/{worker_id}/unregister", tag = "workers",
+#[utoipa::path(post, path = "/api/v1/workers/{worker_id}/unregister", tag = "workers",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "It gets nothing until it registers again", body = Unregistered),
 ))]
@@ -117,7 +117,7 @@ pub(crate) async fn unregister(
 }
 
 /// No new work for a worker; what runs goes on
-#[utoipa::path(post, path = "/workers/{worker_id}/drain", tag = "workers",
+#[utoipa::path(post, path = "/api/v1/workers/{worker_id}/drain", tag = "workers",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "It drains", body = WorkerSummary),
 ))]
@@ -130,7 +130,7 @@ pub(crate) async fn drain(
 }
 
 /// New work again for a worker that drains
-#[utoipa::path(post, path = "/workers/{worker_id}/undrain", tag = "workers",
+#[utoipa::path(post, path = "/api/v1/workers/{worker_id}/undrain", tag = "workers",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "It gets work again", body = WorkerSummary),
 ))]
@@ -148,7 +148,7 @@ async fn set_draining(app: &App, worker: WorkerId, draining: bool) -> Result<Jso
 }
 
 /// Take a worker that is offline off the list
-#[utoipa::path(delete, path = "/workers/{worker_id}", tag = "workers",
+#[utoipa::path(delete, path = "/api/v1/workers/{worker_id}", tag = "workers",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is not offline", body = regatta_api::Problem, content_type = "application/problem+json"),
@@ -159,7 +159,7 @@ pub(crate) async fn remove(State(app): State<App>, _caller: Identity, Id(worker)
 }
 
 /// Ask for work, for workers without a WebSocket
-#[utoipa::path(post, path = "/workers/{worker_id}/poll", tag = "workers", request_body = Poll,
+#[utoipa::path(post, path = "/api/v1/workers/{worker_id}/poll", tag = "workers", request_body = Poll,
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 200, description = "What to run; empty when there was nothing in time", body = Polled),
     (status = 409, description = "It has unregistered", body = regatta_api::Problem, content_type = "application/problem+json"),

@@ -24,7 +24,7 @@ use crate::reply::Result;
 const PAGE: u32 = *LOG_LIMIT.end();
 
 /// Everything that happens, by topic
-#[utoipa::path(get, path = "/ws", tag = "websockets", responses(
+#[utoipa::path(get, path = "/api/v1/ws", tag = "websockets", responses(
     (status = 101, description = "`WatchFrame` from the server, `WatchAction` from the client"),
     (status = 426, description = "This is no WebSocket handshake", body = regatta_api::Problem, content_type = "application/problem+json"),
 ))]

@@ -33,7 +33,7 @@ use crate::reply::Result;
 const PAGE: u32 = *LOG_LIMIT.end();
 
 /// A task's log, kept and live
-#[utoipa::path(get, path = "/ws/tasks/{task_id}/logs", tag = "websockets",
+#[utoipa::path(get, path = "/api/v1/ws/tasks/{task_id}/logs", tag = "websockets",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), FromSeqQuery), responses(
     (status = 101, description = "`LogsFrame` from the server, `LogsAction` from the client"),
     (status = 426, description = "This is no WebSocket handshake", body = regatta_api::Problem, content_type = "application/problem+json"),

@@ -48,7 +48,7 @@ const TRIES: u32 = 30;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A worker's line; the newest wins
-#[utoipa::path(get, path = "/workers/{worker_id}/ws", tag = "websockets",
+#[utoipa::path(get, path = "/api/v1/workers/{worker_id}/ws", tag = "websockets",
     params(("worker_id" = uuid::Uuid, Path, description = "The worker")), responses(
     (status = 101, description = "`ServerFrame` from the server, `WorkerFrame` from the worker. Closes: 4001 superseded, 4002 unregistered, 1012 the node drains"),
     (status = 409, description = "The worker has unregistered", body = regatta_api::Problem, content_type = "application/problem+json"),

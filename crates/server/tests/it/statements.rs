@@ -38,7 +38,6 @@ async fn counts(rows: usize) -> Vec<(String, u64)> {
         ("workers", "/api/v1/workers?limit=100".to_owned()),
         ("worker", format!("/api/v1/workers/{worker}")),
         ("stats", "/api/v1/stats".to_owned()),
-        ("health", "/api/v1/health".to_owned()),
     ];
     let mut counts = Vec::new();
     for (what, path) in calls {
