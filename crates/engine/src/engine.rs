@@ -102,6 +102,14 @@ impl Engine {
 
     /// Why a subtask that is queued does not run, in words that say what to do; `None` when it is not queued.
     pub fn waiting_for(&self, row: &SubtaskRow) -> Option<String> {
+        if let Some((_, until)) = row.avoid
+            && row.state == State::Ready
+            && self.now() < until
+        {
+            return Some(format!(
+                "another worker that may run it; where it was rejected it is not offered again before {until}"
+            ));
+        }
         match row.state {
             State::Ready => Some(self.inner.fleet.lock().explain(row.head.lane, self.now())),
             State::Backoff => {

@@ -50,9 +50,11 @@ impl Engine {
             let news = news.next().await;
             {
                 let mut fleet = self.inner.fleet.lock();
+                let changed: Vec<_> = news.workers.iter().map(|row| row.key).collect();
                 for row in news.workers {
                     fleet.update(row);
                 }
+                fleet.wake_free(&changed);
                 for id in news.removed {
                     fleet.remove(id);
                 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Lease, SubtaskId, WorkerId};
 use crate::plan::Json;
-use crate::subtask::{SubtaskHead, SubtaskRow};
+use crate::subtask::{State, SubtaskHead, SubtaskRow};
 use crate::task::{TaskHead, TaskRow};
 use crate::time::Timestamp;
 use crate::words::{LogLevel, SubtaskStatus, TaskStatus};
@@ -106,12 +106,15 @@ impl From<&TaskRow> for TaskRecord {
 
 impl From<&SubtaskRow> for SubtaskRecord {
     fn from(row: &SubtaskRow) -> Self {
+        // What waits is nobody's: who had it before stands among its attempts.
+        let waits = matches!(row.state, State::Waiting | State::Ready | State::Backoff);
+        let holder = row.holder.as_ref().filter(|_| !waits);
         Self {
             status: row.state.status(),
             progress: row.progress,
             attempt: row.attempt,
-            worker: row.holder.as_ref().map(|holder| holder.id),
-            tool: row.holder.as_ref().map(|holder| holder.tool.clone()),
+            worker: holder.map(|holder| holder.id),
+            tool: holder.map(|holder| holder.tool.clone()),
             error: row.error.clone(),
             queued_at: row.queued_at,
             started_at: row.started_at,

@@ -1,9 +1,52 @@
 //! Why something queued does not run, in words that say what to do.
 
-use regatta_model::routing::{Lane, serve};
+use regatta_model::routing::{Lane, Offer, serve};
 use regatta_model::{LaneKey, Timestamp};
 
 use super::Fleet;
+
+/// Online workers that may run something, and what keeps them from it.
+#[derive(Default)]
+struct Able {
+    all: u32,
+    draining: u32,
+    busy: u32,
+    /// Without an open line or poll.
+    away: u32,
+}
+
+impl Able {
+    /// `None` when there is no such worker.
+    fn sentence(&self) -> Option<String> {
+        let Self { all, draining, busy, away } = *self;
+        if all == 0 {
+            return None;
+        }
+        if draining + busy + away < all {
+            return Some("about to be given to a worker".into());
+        }
+        let who = if all == 1 {
+            "the one online worker that may run it is".into()
+        } else {
+            format!("all {all} online workers that may run it are")
+        };
+        Some(if busy == all {
+            format!("{who} busy; it runs when a slot is free")
+        } else if draining == all {
+            format!("{who} draining; start another, or: regatta workers drain --undo ID")
+        } else if away == all {
+            format!("{who} without an open line; they get work when they connect or poll")
+        } else {
+            let some = |count: u32, what: &str| (count > 0).then(|| format!("{count} {what}"));
+            let parts: Vec<String> =
+                [some(busy, "busy"), some(away, "without an open line"), some(draining, "draining")]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+            format!("of the {all} online workers that may run it {}", parts.join(", "))
+        })
+    }
+}
 
 impl Fleet {
     /// Why what is ready in a lane does not run now.
@@ -12,7 +55,7 @@ impl Fleet {
             return "waits to be dispatched".into();
         };
         let lane = &*state.lane;
-        let (mut able, mut draining, mut connected, mut free) = (0_u32, 0_u32, 0_u32, 0_u32);
+        let mut able = Able::default();
         for class in &self.classes {
             if serve(lane, &class.offer).is_none() {
                 continue;
@@ -21,29 +64,18 @@ impl Fleet {
                 if member.row.is_offline(now) {
                     continue;
                 }
-                able += 1;
-                draining += u32::from(member.row.draining);
-                connected += u32::from(member.line.is_some() || member.poll.is_some());
-                free += member.free();
+                able.all += 1;
+                // Each worker for the first reason that keeps it from work.
+                if member.row.draining {
+                    able.draining += 1;
+                } else if member.row.free_slots() == 0 {
+                    able.busy += 1;
+                } else if member.line.is_none() && member.poll.is_none() {
+                    able.away += 1;
+                }
             }
         }
-        if able == 0 {
-            return self.nobody(lane, now);
-        }
-        let workers = if able == 1 {
-            "the one online worker that may run it is".into()
-        } else {
-            format!("all {able} online workers that may run it are")
-        };
-        if draining == able {
-            format!("{workers} draining; start another, or: regatta workers drain --undo ID")
-        } else if connected == 0 {
-            format!("{workers} without an open line; they get work when they connect or poll")
-        } else if free == 0 {
-            format!("{workers} busy; it runs when a slot is free")
-        } else {
-            "about to be given to a worker".into()
-        }
+        able.sentence().unwrap_or_else(|| self.nobody(lane, now))
     }
 
     /// What no online worker has, and how to start one that has it.
@@ -66,6 +98,18 @@ impl Fleet {
         let unlabelled = Lane { requires: Default::default(), ..lane.clone() };
         if !lane.requires.is_empty() && anyone(&unlabelled) {
             return format!("no online worker that offers {what} carries {labels}; start one: {command}");
+        }
+        let reserved = self.classes.iter().any(|class| {
+            let open = Offer { reserved: false, ..class.offer.clone() };
+            class.offer.reserved
+                && serve(lane, &open).is_some()
+                && class.members.keys().filter_map(|key| self.members.get(key)).any(|m| !m.row.is_offline(now))
+        });
+        if reserved {
+            return format!(
+                "every online worker that offers {what} is reserved for work that requires one of its labels; \
+                 require one, or start another: {command}"
+            );
         }
         let public = Lane { sensitive: false, ..lane.clone() };
         if lane.sensitive && anyone(&public) {

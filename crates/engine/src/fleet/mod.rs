@@ -334,6 +334,22 @@ impl Fleet {
         }
     }
 
+    /// Marks every lane that one of these workers could serve now as having work: a lane may have been taken for
+    /// empty because slots were offered that, unknown to the fleet, were taken. News of a free slot is what ends that.
+    pub fn wake_free(&mut self, workers: &[WorkerKey]) {
+        let mut classes: Vec<usize> = workers
+            .iter()
+            .filter_map(|key| self.members.get(key))
+            .filter(|member| member.free() > 0)
+            .map(|member| member.class)
+            .collect();
+        classes.sort_unstable();
+        classes.dedup();
+        for (&key, state) in self.lanes.iter_mut().filter(|(_, state)| !state.hot) {
+            state.hot = classes.iter().any(|&class| self.classes[class].serve(key, &state.lane).is_some());
+        }
+    }
+
     /// Hands an assignment of a claim made at `claimed_at` to its worker, whose row had been replaced `updates`
     /// times when it was offered.
     pub fn hand(&mut self, assignment: Assignment, session: i64, updates: u64, claimed_at: Timestamp) -> Handed {
@@ -494,6 +510,20 @@ mod tests {
         assert_ne!(workers[0], workers[1], "one slot of each before the second of either");
         assert_eq!(&*takers[5].1, "gemini_cli");
         assert!(fleet.round(256).is_none(), "what was offered counts as empty until it is woken");
+    }
+
+    #[test]
+    fn news_of_a_free_slot_wakes_the_lanes_it_could_serve() {
+        let row = worker(1, 1, &["claude_code"]);
+        let (mut fleet, _receivers) = fleet(std::slice::from_ref(&row));
+        assert!(fleet.round(256).is_some());
+        // The store gave nothing: the slot was taken, of which the news comes only now.
+        fleet.update(WorkerRow { used: 1, ..row.clone() });
+        fleet.wake_free(&[row.key]);
+        assert!(fleet.round(256).is_none());
+        fleet.update(row.clone());
+        fleet.wake_free(&[row.key]);
+        assert!(fleet.round(256).is_some());
     }
 
     #[test]

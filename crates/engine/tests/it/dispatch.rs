@@ -102,6 +102,8 @@ async fn a_reserved_worker_takes_only_what_asks_for_it() {
     assert_eq!(assigned(&mut line).await.lease.subtask.task(), own);
     let row = &rig.engine.task(foreign).await.unwrap().subtasks[0].row;
     assert_eq!(row.state.status(), SubtaskStatus::Queued);
+    let why = rig.engine.waiting_for(row).unwrap();
+    assert!(why.contains("reserved"), "{why}");
     rig.stop().await;
 }
 

@@ -95,7 +95,7 @@ async fn a_failure_is_tried_again_and_then_fails_what_depends_on_it() {
     rig.report(&again, Err("boom again"), "{}").await;
     rig.complete(&beside).await;
     let detail = rig.ended(id).await;
-    assert_eq!(detail.row.error.as_deref(), Some("fragile: boom again"));
+    assert_eq!(detail.row.error.as_deref(), Some("boom again"));
     assert_eq!((detail.row.failed, detail.row.cancelled, detail.row.completed), (1, 1, 1));
     rig.stop().await;
 }

@@ -199,7 +199,7 @@ impl<R: Rows> Ledger<'_, R> {
         let task = self.rows.task_mut(key.task())?;
         task.failed += 1;
         if task.error.is_none() {
-            task.error = Some(format!("{name}: {error}").into());
+            task.error = Some(error);
         }
         self.effects.task_changed(key.task());
         self.tell_subtask(key)?;

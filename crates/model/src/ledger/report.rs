@@ -131,6 +131,7 @@ impl<R: Rows> Ledger<'_, R> {
             return self.fail(key, error);
         }
         row.state = State::Backoff;
+        row.progress = 0;
         row.due_at = Some(now + retry::backoff(row.failures, jitter));
         row.error = Some(error);
         self.tell_subtask(key)

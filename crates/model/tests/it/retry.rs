@@ -58,7 +58,7 @@ fn finished_steps_keep_their_output_and_attempts_go_on_counting() {
     world.report(&first, Ok(()), r#"{"kept":1}"#);
     let second = world.claim().remove(0);
     world.report(&second, Err("broken"), "{}");
-    assert_eq!(world.task(task).error.as_deref(), Some("second: broken"));
+    assert_eq!(world.task(task).error.as_deref(), Some("broken"));
     assert_eq!(world.retry(task), Changed::To(TaskStatus::InProgress));
     assert_eq!(world.retry(task), Changed::Refused(TaskStatus::InProgress));
     let again = world.claim().remove(0);

@@ -82,7 +82,7 @@ pub async fn a_failure_for_good_cancels_what_depends_on_it(f: Fixture) {
     let other = f.claim(worker, 4).await.remove(0);
     f.complete(other.lease, "{}").await;
     let row = f.task(id).await;
-    assert_eq!((row.status, row.progress(), row.error.as_deref()), (TaskStatus::Failed, 25, Some("a: no luck")));
+    assert_eq!((row.status, row.progress(), row.error.as_deref()), (TaskStatus::Failed, 25, Some("no luck")));
 }
 
 pub async fn attempts_are_all_kept(f: Fixture) {
