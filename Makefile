@@ -65,6 +65,8 @@ test-run:
 
 bench: ## measure speed and memory against their limits (about 5 minutes)
 	@$(CARGO) bench --locked --bench budget
+	@echo; echo "The store alone, in process, against a plain loop over the same rows:"
+	@$(CARGO) run --release --locked --quiet -p regatta-store --example store_bench
 
 install: ## put regatta on your PATH, with completions for your shell
 	$(CARGO) install --path . --locked
