@@ -58,7 +58,7 @@ pub struct SubtaskRecord {
     /// Number of the last claim.
     #[serde(rename = "a")]
     pub attempt: u32,
-    /// Who holds it or held it last.
+    /// Who holds it, or held it when it ended; nobody while it waits.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
     /// With what tool.
