@@ -13,6 +13,7 @@ pub mod json;
 pub mod legacy;
 pub mod limits;
 mod nulls;
+mod objects;
 pub mod page;
 pub mod problem;
 pub mod stats;

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::nulls::{field_default, null_default};
+use crate::objects;
 use crate::page::PageInfo;
 use crate::subtask::SubtaskRow;
 use crate::{CheckpointFrequency, JsonObject, JsonText, Priority, Privacy, TaskStatus, TaskType, Time};
@@ -55,7 +56,7 @@ pub struct CreateTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<BTreeMap<String, String>>,
     /// The plan; without it the built-in plan of `task_type`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "objects::optional_list", skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 10000)]
     pub subtasks: Option<Vec<Step>>,
     /// False: the task waits, `pending`, for `decompose`.
@@ -166,6 +167,7 @@ pub struct TaskCreated {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateTasks {
     /// The tasks; all are made or none.
+    #[serde(deserialize_with = "objects::list")]
     #[schema(min_items = 1, max_items = 1000)]
     pub tasks: Vec<CreateTask>,
 }

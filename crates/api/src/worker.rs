@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::nulls::{field_default, null_default};
+use crate::objects;
 use crate::page::PageInfo;
 use crate::{JsonObject, JsonText, Time, WorkerStatus};
 
@@ -54,7 +55,7 @@ pub struct RegisterWorker {
     #[serde(default, deserialize_with = "null_default")]
     pub local_tools: Vec<String>,
     /// What still runs from before; leases that are not here go back to the queue at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "objects::optional_list", skip_serializing_if = "Option::is_none")]
     pub running: Option<Vec<LeaseRef>>,
 }
 
@@ -139,7 +140,7 @@ pub struct Heartbeat {
     pub current_task: Option<String>,
     /// What really runs: exactly these leases are renewed, and one left out of two heartbeats in a row goes back to the
     /// queue. Without it (older agents) all are renewed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "objects::optional_list", skip_serializing_if = "Option::is_none")]
     pub running: Option<Vec<LeaseRef>>,
 }
 

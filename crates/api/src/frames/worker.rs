@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::ErrorData;
 use crate::WorkerStatus;
 use crate::nulls::null_default;
+use crate::objects;
 use crate::subtask::{AppendLog, ReportProgress, ReportResult};
 use crate::worker::{Assignment, LeaseRef, Resources};
 
@@ -91,7 +92,7 @@ pub enum WorkerFrame {
     /// What still runs, after every `connected`. It concerns only leases given before that.
     Resume {
         /// The leases.
-        #[serde(default, deserialize_with = "null_default")]
+        #[serde(default, deserialize_with = "objects::list_or_null")]
         running: Vec<LeaseRef>,
     },
     /// An assignment arrived.
@@ -104,6 +105,7 @@ pub enum WorkerFrame {
     /// A heartbeat.
     Status {
         /// How the worker is.
+        #[serde(deserialize_with = "objects::one")]
         data: StatusData,
     },
     /// A line of log.
@@ -183,7 +185,7 @@ pub struct StatusData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// What really runs: exactly these leases are renewed. Without it (older agents) all are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "objects::optional_list", skip_serializing_if = "Option::is_none")]
     pub running: Option<Vec<LeaseRef>>,
 }
 
