@@ -18,6 +18,7 @@ use regatta_api::limits::TASK_BODY_BYTES;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::faults::name_fields;
@@ -34,7 +35,7 @@ pub(crate) enum Nul {
 }
 
 /// A body whose fields are checked once it is read.
-pub(crate) trait Check: DeserializeOwned {
+pub(crate) trait Check: DeserializeOwned + ToSchema {
     /// See [`Nul`].
     const NUL: Nul = Nul::Refuse;
 
@@ -43,7 +44,7 @@ pub(crate) trait Check: DeserializeOwned {
 }
 
 /// A body of which nothing is wanted: any object, or none.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct Nothing {}
 
 impl Check for Nothing {}
@@ -53,12 +54,6 @@ pub(crate) struct Json<T>(pub(crate) T);
 
 /// A JSON body that may be left out.
 pub(crate) struct Optional<T>(pub(crate) T);
-
-/// A JSON body, and a hash of what was parsed: equal for equal JSON, whatever its spaces and its order of keys.
-pub(crate) struct Hashed<T> {
-    pub(crate) body: T,
-    pub(crate) bytes: Bytes,
-}
 
 impl<T: Check> FromRequest<App> for Json<T> {
     type Rejection = Failure;
@@ -81,16 +76,6 @@ impl<T: Check + Default> FromRequest<App> for Optional<T> {
         }
         typed?;
         parse(&bytes).map(Self)
-    }
-}
-
-impl<T: Check> FromRequest<App> for Hashed<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Failure> {
-        check_type(request.headers())?;
-        let bytes = read(app, request).await?;
-        Ok(Self { body: parse(&bytes)?, bytes })
     }
 }
 
@@ -178,7 +163,11 @@ pub(crate) fn parse<T: Check>(bytes: &[u8]) -> Result<T, Failure> {
             body.check(&mut errors, "");
             errors.finish().map(|()| body)
         }
-        Err(error) if error.is_data() => Err(name_fields::<T>(text, Errors::default())),
+        // What does not fit its type may be followed by what is no JSON at all, and that comes first.
+        Err(error) if error.is_data() => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Err(name_fields::<T>(text, Errors::default())),
+            Err(error) => Err(no_json(&error)),
+        },
         Err(error) => Err(no_json(&error)),
     }
 }
@@ -266,7 +255,7 @@ mod tests {
     use axum::response::IntoResponse;
     use regatta_api::task::CreateTask;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
     #[allow(dead_code)]
     struct Inner {
@@ -275,7 +264,7 @@ mod tests {
         size: u32,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, ToSchema)]
     #[allow(dead_code)]
     struct Outer {
         text: String,
@@ -313,6 +302,11 @@ mod tests {
         names(r#"{"text": "long", "number": -1}"#, &["number"]);
         names(r#"{"text": "long", "number": 1}"#, &["text"]);
         names(r#"{"text": "a"}"#, &["number"]);
+        names("{}", &["text", "number"]);
+        names(
+            r#"{"inner": [{"size": "x"}, {}]}"#,
+            &["inner[0].size", "text", "number", "inner[0].name", "inner[1].name"],
+        );
         names(
             r#"{"text": "a", "number": 1, "inner": [{"name": "x"}, {"name": 2, "size": 1.5}]}"#,
             &["inner[1].name", "inner[1].size"],
@@ -326,7 +320,8 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_about_the_body() {
-        for text in ["", "{", "{\"text\": \"a\",}", "nul", "{'text': 1}"] {
+        let text_after = ["{} x", "{\"text\": \"a\"} x", "{\"text\": 1}{}", "{\"text\": \"a\", \"number\": 1} x"];
+        for text in ["", "{", "{\"text\": \"a\",}", "nul", "{'text': 1}"].into_iter().chain(text_after) {
             names(text, &["body"]);
         }
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::body::Check;
 use crate::fields::Errors;
 use crate::problem::Failure;
+use crate::required::{REQUIRED, name_missing};
 
 /// Names the fields that do not fit in a text that is JSON: one is found, taken out, and the rest looked at again.
 /// Slow, and only for requests that are refused.
@@ -29,7 +30,7 @@ pub(crate) fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
         }
     }
     let Ok(mut value) = serde_json::from_str::<Value>(text) else { return finish(errors) };
-    let mut taken: Vec<Vec<Segment>> = Vec::new();
+    let whole = value.clone();
     for _ in 0..ROUNDS {
         match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(body) => {
@@ -38,12 +39,8 @@ pub(crate) fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
             }
             Err(error) => {
                 let mut path = segments(error.path());
-                if let Some(name) = missing(error.inner()) {
-                    path.push(Segment::Name(name));
-                    // What follows it cannot be seen; it may be missing because it was taken out.
-                    if !taken.contains(&path) {
-                        errors.add(shown(&path), REQUIRED);
-                    }
+                // What serde would look at after it cannot be seen; it may be missing because it was taken out.
+                if missing(error.inner()).is_some() {
                     break;
                 }
                 describe(&mut errors, &path, error.inner());
@@ -54,10 +51,10 @@ pub(crate) fn name_fields<T: Check>(text: &str, mut errors: Errors) -> Failure {
                 if !take_out(&mut value, &path) {
                     break;
                 }
-                taken.push(path);
             }
         }
     }
+    name_missing::<T>(&whole, &mut errors);
     finish(errors)
 }
 
@@ -96,8 +93,6 @@ fn shown(path: &[Segment]) -> String {
     }
     if text.is_empty() { "body".to_owned() } else { text }
 }
-
-const REQUIRED: &str = "is required";
 
 /// The name of the field that is missing, when that is the error.
 fn missing(error: &serde_json::Error) -> Option<String> {

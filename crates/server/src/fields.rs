@@ -53,6 +53,12 @@ impl Errors {
         }
     }
 
+    /// The fields named so far.
+    #[cfg(test)]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|error| error.field.as_str())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,8 +1,10 @@
-//! `Idempotency-Key`: the key, and a hash of the parsed body that does not see spaces or the order of keys.
+//! `Idempotency-Key`: the key, and a hash of the parsed body: of what is asked, with every default in its place. It does
+//! not see how that was written: spaces, the order of keys, fields nobody knows, a default or `null` spelled out.
 
 use http::{HeaderMap, HeaderName};
 use regatta_api::limits;
 use regatta_engine::IdempotencyKey;
+use serde::Serialize;
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -14,7 +16,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 ///
 /// # Errors
 /// A 422 when the key has another length, or is no text.
-pub(crate) fn key(headers: &HeaderMap, call: &str, body: &[u8]) -> Result<Option<IdempotencyKey>, Failure> {
+pub(crate) fn key<T: Serialize>(headers: &HeaderMap, call: &str, body: &T) -> Result<Option<IdempotencyKey>, Failure> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
     let refuse = |message: &str| Failure::field("Idempotency-Key", message);
@@ -30,7 +32,7 @@ pub(crate) fn key(headers: &HeaderMap, call: &str, body: &[u8]) -> Result<Option
             limits::IDEMPOTENCY_KEY.end()
         )));
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| Failure::field("body", error.to_string()))?;
+    let value = serde_json::to_value(body).map_err(|error| Failure::internal(&error))?;
     let mut hash = Xxh3Default::new();
     hash.update(call.as_bytes());
     add(&mut hash, &value);
@@ -77,7 +79,7 @@ mod tests {
     fn given(key: &str, call: &str, body: &str) -> Result<Option<IdempotencyKey>, Failure> {
         let headers: HeaderMap =
             [(IDEMPOTENCY_KEY, HeaderValue::from_bytes(key.as_bytes()).unwrap())].into_iter().collect();
-        super::key(&headers, call, body.as_bytes())
+        super::key(&headers, call, &serde_json::from_str::<Value>(body).unwrap())
     }
 
     #[test]
@@ -101,6 +103,6 @@ mod tests {
         assert!(given("", "/tasks", "{}").is_err());
         assert!(given(&"é".repeat(255), "/tasks", "{}").unwrap().is_some());
         assert!(given(&"x".repeat(256), "/tasks", "{}").is_err());
-        assert_eq!(super::key(&HeaderMap::new(), "/tasks", b"{}").unwrap(), None);
+        assert_eq!(super::key(&HeaderMap::new(), "/tasks", &()).unwrap(), None);
     }
 }

@@ -28,6 +28,7 @@ mod problem;
 mod reply;
 mod request;
 mod request_id;
+mod required;
 mod router;
 mod routes;
 mod service;

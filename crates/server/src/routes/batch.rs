@@ -31,11 +31,11 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Identity,
     headers: HeaderMap,
-    batch: body::Hashed<CreateTasks>,
+    body::Json(batch): body::Json<CreateTasks>,
 ) -> Result<Created<TasksCreated>> {
-    let key = idempotency::key(&headers, "/tasks/batch", &batch.bytes)?;
+    let key = idempotency::key(&headers, "/tasks/batch", &batch)?;
     let now = app.engine.now();
-    let requests = batch.body.tasks.into_iter().map(|task| tasks::request(task, now)).collect();
+    let requests = batch.tasks.into_iter().map(|task| tasks::request(task, now)).collect();
     let made = app.engine.submit(&caller.user, requests, key).await?;
     let tasks = made.iter().map(|task| TaskRef { task_id: task.uuid(), status: TaskStatus::Pending }).collect();
     Ok(Created(TasksCreated { tasks }))

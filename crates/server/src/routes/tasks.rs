@@ -36,10 +36,10 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Identity,
     headers: HeaderMap,
-    task: body::Hashed<CreateTask>,
+    body::Json(task): body::Json<CreateTask>,
 ) -> Result<Created<TaskCreated>> {
-    let key = idempotency::key(&headers, "/tasks", &task.bytes)?;
-    let made = app.engine.submit(&caller.user, vec![tasks::request(task.body, app.engine.now())], key).await?;
+    let key = idempotency::key(&headers, "/tasks", &task)?;
+    let made = app.engine.submit(&caller.user, vec![tasks::request(task, app.engine.now())], key).await?;
     let task = made.first().ok_or_else(|| Failure::internal(&"a task was submitted and none was made"))?;
     Ok(Created(TaskCreated {
         task_id: task.uuid(),
