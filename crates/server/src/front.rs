@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::compress::compress;
 use crate::guard;
+use crate::host;
 use crate::leftover;
 use crate::overload::Share;
 use crate::problem::Failure;
@@ -167,6 +168,7 @@ fn admit(
     kind: Kind,
     request: &Request,
 ) -> Result<(Option<crate::identity::Identity>, Option<crate::overload::Permit>), Failure> {
+    host::check(request.version(), request.headers())?;
     guard::check_host(request.uri(), request.headers())?;
     if kind.guard_get || !guard::is_safe(request.method()) {
         guard::check_origin(request.uri(), request.headers())?;

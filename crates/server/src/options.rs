@@ -19,6 +19,11 @@ pub struct Options {
     pub drain_delay_seconds: u32,
     /// How long requests may take to finish when draining, in seconds.
     pub drain_seconds: u32,
+    /// How long the head of a request may take from its first byte to its last, in seconds; then the connection is cut.
+    pub head_seconds: u32,
+    /// How long a connection is kept without a request, in seconds. Workers that do not keep a WebSocket come back every
+    /// 30 s, and should find it open.
+    pub keep_alive_seconds: u32,
 }
 
 impl Default for Options {
@@ -28,6 +33,8 @@ impl Default for Options {
             limits: Limits::default(),
             drain_delay_seconds: 0,
             drain_seconds: 10,
+            head_seconds: 15,
+            keep_alive_seconds: 120,
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Failure {
 /// The kinds of problems. Their slugs are part of `type`, so they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    BadRequest,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -31,6 +32,8 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     Invalid,
     UpgradeRequired,
+    UriTooLong,
+    HeadersTooLarge,
     Internal,
     Overloaded,
     Unavailable,
@@ -44,6 +47,7 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -52,6 +56,8 @@ impl Kind {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Other(status) => status,
@@ -60,6 +66,7 @@ impl Kind {
 
     const fn uri(self) -> &'static str {
         match self {
+            Self::BadRequest => "/problems/bad-request",
             Self::Forbidden => "/problems/forbidden",
             Self::NotFound => "/problems/not-found",
             Self::MethodNotAllowed => "/problems/method-not-allowed",
@@ -68,6 +75,8 @@ impl Kind {
             Self::UnsupportedMediaType => "/problems/unsupported-media-type",
             Self::Invalid => "/problems/invalid",
             Self::UpgradeRequired => "/problems/upgrade-required",
+            Self::UriTooLong => "/problems/uri-too-long",
+            Self::HeadersTooLarge => "/problems/headers-too-large",
             Self::Internal => "/problems/internal",
             Self::Overloaded => "/problems/overloaded",
             Self::Unavailable => "/problems/unavailable",
@@ -76,7 +85,8 @@ impl Kind {
     }
 
     /// Those with a URI of their own.
-    const NAMED: [Self; 11] = [
+    const NAMED: [Self; 14] = [
+        Self::BadRequest,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -85,6 +95,8 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::Invalid,
         Self::UpgradeRequired,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
         Self::Internal,
         Self::Overloaded,
         Self::Unavailable,
@@ -93,6 +105,10 @@ impl Kind {
     /// What stands at its URI: when it happens and what to do.
     const fn page(self) -> &'static str {
         match self {
+            Self::BadRequest => {
+                "What came is no HTTP/1.1 request (RFC 9112): its request line or a header cannot be read, or it has no \
+                 Host, or more than one. Send it with an HTTP client."
+            }
             Self::Forbidden => {
                 "The server listens only on loopback and asks for no credentials, so it answers only to loopback names \
                  (Host) and lets no page of another place (Origin) change anything. Call it as localhost, from its own \
@@ -116,6 +132,8 @@ impl Kind {
                  the JSON as a whole. Correct them and send the request again."
             }
             Self::UpgradeRequired => "The path is a WebSocket (RFC 6455); connect with a client for these.",
+            Self::UriTooLong => "The path with its query is too long. Send what is long in the body.",
+            Self::HeadersTooLarge => "The headers are too many or too large. Send fewer and shorter ones.",
             Self::Internal => "A fault of the server. Its log says more beside the request_id.",
             Self::Overloaded => "More is asked than the server takes on at once. Try again after Retry-After seconds.",
             Self::Unavailable => {
@@ -128,6 +146,7 @@ impl Kind {
 
     fn title(self) -> &'static str {
         match self {
+            Self::BadRequest => "Not a request",
             Self::Forbidden => "Not allowed from there",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
@@ -136,6 +155,8 @@ impl Kind {
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Invalid => "The request does not fit",
             Self::UpgradeRequired => "WebSocket needed",
+            Self::UriTooLong => "The path is too long",
+            Self::HeadersTooLarge => "The headers are too large",
             Self::Internal => "The server failed",
             Self::Overloaded => "The server is overloaded",
             Self::Unavailable => "The server cannot serve now",
@@ -214,6 +235,19 @@ impl Failure {
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// What is said of it, to the request with this id.
+    pub(crate) fn into_problem(self, request_id: String) -> Problem {
+        let Self { kind, detail, errors } = self;
+        Problem {
+            kind: kind.uri().to_owned(),
+            title: kind.title().to_owned(),
+            status: kind.status().as_u16(),
+            detail: detail.into_owned(),
+            request_id,
+            errors,
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -259,16 +293,8 @@ fn capital(text: &str) -> String {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Self { kind, detail, errors } = self;
-        let status = kind.status();
-        let problem = Problem {
-            kind: kind.uri().to_owned(),
-            title: kind.title().to_owned(),
-            status: status.as_u16(),
-            detail: detail.into_owned(),
-            request_id: request::id(),
-            errors,
-        };
+        let status = self.kind.status();
+        let problem = self.into_problem(request::id());
         // A struct of strings and numbers cannot fail to serialise.
         let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
         *response.status_mut() = status;

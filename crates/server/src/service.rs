@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
@@ -22,7 +24,9 @@ use crate::listen::ListenError;
 use crate::metrics::{self, Requests};
 use crate::options::Options;
 use crate::overload::Places;
+use crate::pace::{Bounds, Pace};
 use crate::router;
+use crate::wire::Wire;
 
 /// Between two looks at what the histograms have gathered, so that they do not grow while nobody scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -98,10 +102,14 @@ impl Service {
         let router = router::build(&app).with_state::<()>(());
         // A receiver lives in every connection, so that the last one to go is noticed.
         let connections = watch::channel(()).0;
+        let bounds = Bounds {
+            head: Duration::from_secs(options.head_seconds.into()),
+            rest: Duration::from_secs(options.keep_alive_seconds.into()),
+        };
         let mut loops = JoinSet::new();
         for socket in sockets {
             let listener = TcpListener::from_std(socket)?;
-            loops.spawn(accept(listener, router.clone(), app.clone(), connections.clone()));
+            loops.spawn(accept(listener, router.clone(), app.clone(), bounds, connections.clone()));
         }
         loops.spawn(upkeep(app.clone()));
         drain.await;
@@ -122,9 +130,7 @@ impl Service {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, app: App, connections: watch::Sender<()>) {
-    // No time-out for headers: hyper's also ends idle connections, which workers keep between heartbeats, and costs a
-    // timer a request. Whoever is slow here is on this machine.
+async fn accept(listener: TcpListener, router: Router, app: App, bounds: Bounds, connections: watch::Sender<()>) {
     let http = http1::Builder::new();
     loop {
         let stream = match listener.accept().await {
@@ -136,22 +142,43 @@ async fn accept(listener: TcpListener, router: Router, app: App, connections: wa
                 continue;
             }
         };
-        serve(stream, &http, router.clone(), app.clone(), connections.subscribe());
+        serve(stream, &http, router.clone(), app.clone(), bounds, connections.subscribe());
     }
 }
 
-fn serve(stream: TcpStream, http: &http1::Builder, router: Router, app: App, open: watch::Receiver<()>) {
+fn serve(
+    stream: TcpStream,
+    http: &http1::Builder,
+    router: Router,
+    app: App,
+    bounds: Bounds,
+    open: watch::Receiver<()>,
+) {
     // Answers are written whole: waiting for more to send with them would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection went away at once");
         return;
     }
-    let service = TowerToHyperService::new(router);
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let pace = Arc::new(Pace::new());
+    let (router, paced) = (TowerToHyperService::new(router), pace.clone());
+    let service = service_fn(move |request| {
+        paced.asked();
+        let (answer, paced) = (router.call(request), paced.clone());
+        async move {
+            let answer = answer.await;
+            paced.answered();
+            answer
+        }
+    });
+    let connection = http.serve_connection(TokioIo::new(Wire::new(stream, pace.clone())), service).with_upgrades();
     tokio::spawn(async move {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            slow = pace.too_slow(bounds) => {
+                tracing::debug!(?slow, "a connection is closed");
+                Ok(())
+            }
             () = app.until_draining() => {
                 // The request under way is answered; an idle connection closes at once.
                 connection.as_mut().graceful_shutdown();

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod batch;
+mod connections;
 mod headers;
 mod health;
 mod legacy;
