@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use regatta_model::event::{Event, LogRecord};
 use regatta_model::plan::Json;
-use regatta_model::subtask::{Attempt, SubtaskRow};
+use regatta_model::subtask::{Attempt, State, SubtaskRow};
 use regatta_model::task::{TaskRow, TaskText};
 use regatta_model::worker::{Sample, WorkerRow};
 use regatta_model::{
-    SubtaskId, SubtaskStatus, TaskId, TaskKey, TaskStatus, TaskType, Timestamp, WorkerKey, WorkerStatus,
+    LaneKey, SubtaskId, SubtaskKey, SubtaskStatus, TaskId, TaskKey, TaskStatus, TaskType, Timestamp, WorkerKey,
+    WorkerStatus,
 };
 
 /// Most rows that a search counts; beyond it only `capped` is known.
@@ -54,7 +55,46 @@ pub struct TaskSummary {
     /// The row.
     pub row: TaskRow,
     /// When it is in progress and nothing of it runs: the queued subtask that is first in rank, to say what it waits for.
-    pub first_queued: Option<SubtaskRow>,
+    pub first_queued: Option<Queued>,
+}
+
+/// What of a queued subtask says why it does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Which subtask.
+    pub key: SubtaskKey,
+    /// Who may run it.
+    pub lane: LaneKey,
+    /// Ready or in backoff.
+    pub state: State,
+    /// When its backoff ends.
+    pub due_at: Option<Timestamp>,
+    /// Until when a worker that rejected it is not offered it again.
+    pub avoid_until: Option<Timestamp>,
+    /// Number of the last claim.
+    pub attempt: u32,
+    /// Attempts that failed or timed out.
+    pub failures: u32,
+    /// How many of these it may have.
+    pub max_attempts: u32,
+    /// Why the last attempt failed.
+    pub error: Option<Arc<str>>,
+}
+
+impl From<&SubtaskRow> for Queued {
+    fn from(row: &SubtaskRow) -> Self {
+        Self {
+            key: row.head.key,
+            lane: row.head.lane,
+            state: row.state,
+            due_at: row.due_at,
+            avoid_until: row.avoid.map(|(_, until)| until),
+            attempt: row.attempt,
+            failures: row.failures,
+            max_attempts: row.head.max_attempts,
+            error: row.error.clone(),
+        }
+    }
 }
 
 /// A page of tasks.

@@ -116,6 +116,12 @@ pub trait Store: Send + Sync + 'static {
     /// The time of the last sweep, before this process too; `None` in a fresh store.
     async fn last_sweep(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// A number that every commit raises before it is answered: what was read after asking for it still is so as
+    /// long as it is the same. `None` when others write too, of whom this process does not hear.
+    fn version(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it answers, how fast, and how its pools stand.
     async fn health(&self) -> StoreHealth;
     /// Takes no more commands, finishes those it has, and closes. Idempotent.

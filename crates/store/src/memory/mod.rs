@@ -6,6 +6,7 @@
 mod read;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     sink: Arc<dyn Sink>,
     cluster: Uuid,
+    version: AtomicU64,
 }
 
 #[derive(Default)]
@@ -46,7 +48,7 @@ impl MemoryStore {
     /// A store in which this is.
     pub fn with(memory: Memory, sink: Arc<dyn Sink>) -> Self {
         let cluster = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        Self { state: Mutex::new(State { memory, ..State::default() }), sink, cluster }
+        Self { state: Mutex::new(State { memory, ..State::default() }), sink, cluster, version: AtomicU64::new(0) }
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<Timed<T>, StoreError> {
@@ -78,6 +80,7 @@ impl Store for MemoryStore {
         }
         let queue = waited.elapsed();
         let (value, effects) = state.memory.apply(now, &command);
+        self.version.fetch_add(1, Ordering::Release);
         if matches!(command, Command::Sweep(_)) {
             state.last_sweep = Some(now);
         }
@@ -148,6 +151,10 @@ impl Store for MemoryStore {
 
     async fn last_sweep(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.read(|state| state.last_sweep)?.value)
+    }
+
+    fn version(&self) -> Option<u64> {
+        Some(self.version.load(Ordering::Acquire))
     }
 
     async fn health(&self) -> StoreHealth {

@@ -66,7 +66,7 @@ pub(super) fn tasks(memory: &Memory, query: &TaskQuery) -> TaskPage {
                 .subtasks_of(row.head.key)
                 .filter(|row| still && matches!(row.state, State::Ready | State::Backoff))
                 .min_by_key(|row| (row.rank, row.head.key));
-            TaskSummary { row: row.clone(), first_queued: queued.cloned() }
+            TaskSummary { row: row.clone(), first_queued: queued.map(Into::into) }
         })
         .collect();
     let count = matching.len() as u64;

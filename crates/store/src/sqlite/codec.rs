@@ -12,6 +12,7 @@ use rusqlite::types::FromSql;
 use uuid::Uuid;
 
 use super::error::DbError;
+use crate::query::Queued;
 
 /// Columns that make a [`TaskRow`]; others follow from here on.
 pub(super) const TASK_COLUMNS: usize = 19;
@@ -192,6 +193,20 @@ pub(super) fn subtask_row(row: &Row<'_>, task: TaskId) -> Result<SubtaskRow, DbE
         simulated: get(row, 21)?,
         exit_code: get(row, 22)?,
         error: get(row, 26)?,
+    })
+}
+
+pub(super) fn queued(row: &Row<'_>) -> Result<Queued, DbError> {
+    Ok(Queued {
+        key: SubtaskKey(get(row, 0)?),
+        lane: LaneKey(get(row, 1)?),
+        state: word(row, 2, State::from_code, "a subtask's state")?,
+        due_at: time(row, 3)?,
+        avoid_until: time(row, 4)?,
+        attempt: get(row, 5)?,
+        failures: get(row, 6)?,
+        max_attempts: get(row, 7)?,
+        error: get(row, 8)?,
     })
 }
 

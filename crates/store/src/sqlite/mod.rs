@@ -20,7 +20,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,7 @@ pub struct SqliteStore {
     checkpoints: Arc<Checkpoints>,
     cluster: Uuid,
     last_sweep: AtomicI64,
+    version: Arc<AtomicU64>,
     /// The writer and the checkpointer, until they are waited for.
     threads: tokio::sync::Mutex<Option<Threads>>,
 }
@@ -119,7 +120,8 @@ impl SqliteStore {
         let queue = Arc::new(Queue::new(options.queue_rows));
         let checkpoints = Arc::new(Checkpoints::default());
         let group_time = Duration::from_millis(options.group_millis);
-        let writer = Writer::new(rows, sink, queue.clone(), checkpoints.clone(), group_time);
+        let version = Arc::new(AtomicU64::new(0));
+        let writer = Writer::new(rows, sink, queue.clone(), checkpoints.clone(), version.clone(), group_time);
         let writer = spawn("store-writer", move || writer.run())?;
         let copying = checkpoints.clone();
         let checkpointer = spawn("store-checkpoints", move || copying.run(&copier))?;
@@ -129,6 +131,7 @@ impl SqliteStore {
             checkpoints,
             cluster,
             last_sweep: AtomicI64::new(NO_SWEEP),
+            version,
             threads: tokio::sync::Mutex::new(Some(Threads { writer, checkpointer, lock })),
         })
     }
@@ -241,6 +244,10 @@ impl Store for SqliteStore {
             NO_SWEEP => Ok(self.readers.read(|reader| reader.last_sweep())?.value),
             at => Ok(Some(Timestamp(at))),
         }
+    }
+
+    fn version(&self) -> Option<u64> {
+        Some(self.version.load(Ordering::Acquire))
     }
 
     async fn health(&self) -> StoreHealth {

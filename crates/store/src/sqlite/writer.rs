@@ -7,6 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use regatta_model::command::{Answer, Command};
@@ -28,6 +29,8 @@ pub(super) struct Writer {
     sink: Arc<dyn Sink>,
     queue: Arc<Queue>,
     checkpoints: Arc<Checkpoints>,
+    /// Commits so far, raised before their answers: see [`crate::Store::version`].
+    version: Arc<AtomicU64>,
     sweep_noted: Option<Timestamp>,
     /// A transaction failed and could not be undone yet.
     broken: bool,
@@ -67,9 +70,10 @@ impl Writer {
         sink: Arc<dyn Sink>,
         queue: Arc<Queue>,
         checkpoints: Arc<Checkpoints>,
+        version: Arc<AtomicU64>,
         group_time: Duration,
     ) -> Self {
-        Self { rows, sink, queue, checkpoints, sweep_noted: None, broken: false, group_time }
+        Self { rows, sink, queue, checkpoints, version, sweep_noted: None, broken: false, group_time }
     }
 
     /// Works until the queue is closed and empty.
@@ -168,11 +172,10 @@ impl Writer {
         self.rows.flush()?;
         self.rows.keep_events(&effects.events)?;
         let started_commit = Instant::now();
-        self.rows
-            .conn()
-            .prepare_cached("COMMIT")
-            .and_then(|mut commit| commit.execute([]))
-            .map_err(|error| Failure { error: error.into(), at_commit: true })?;
+        let committed = self.rows.conn().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        // Also after an error: it may have been written.
+        self.version.fetch_add(1, Ordering::Release);
+        committed.map_err(|error| Failure { error: error.into(), at_commit: true })?;
         let commit = started_commit.elapsed();
         self.rows.committed();
         Ok(Done { answers, effects, commit, started_commit })

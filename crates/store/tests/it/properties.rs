@@ -60,7 +60,7 @@ proptest! {
         for step in &moves {
             let Some(command) = world.command(step) else { continue };
             let before = world.epochs();
-            let (answer, _) = memory.apply(world.now, &command);
+            let (answer, effects) = memory.apply(world.now, &command);
             if let Answer::Claim(assignments) = &answer {
                 for assignment in assignments {
                     let older = before.get(&assignment.lease.subtask);
@@ -69,6 +69,7 @@ proptest! {
             }
             world.learn(&answer);
             history.check(&memory);
+            history.check_shown(&memory, &effects);
         }
         drain(&mut memory, &mut world, &mut history);
     }

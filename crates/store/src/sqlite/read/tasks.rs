@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use regatta_model::subtask::SubtaskRow;
 use regatta_model::task::{Progress, TaskRow};
 use regatta_model::{TaskId, TaskKey, TaskStatus};
 use rusqlite::params;
 
 use super::{Reader, Result, json_keys};
-use crate::query::{SEARCH_COUNT_CAP, Start, SubtaskSummary, TaskDetail, TaskPage, TaskQuery, TaskSummary, Total};
+use crate::query::{
+    Queued, SEARCH_COUNT_CAP, Start, SubtaskSummary, TaskDetail, TaskPage, TaskQuery, TaskSummary, Total,
+};
 use crate::sqlite::{codec, sql};
 
 /// A pattern that finds exactly this text.
@@ -116,13 +117,11 @@ impl Reader<'_> {
     }
 
     /// For those tasks of a page of which nothing runs: what is first in their queue.
-    fn first_queued(&self, rows: &[TaskRow]) -> Result<HashMap<TaskKey, SubtaskRow>> {
+    fn first_queued(&self, rows: &[TaskRow]) -> Result<HashMap<TaskKey, Queued>> {
         let still = rows.iter().filter(|row| row.status == TaskStatus::InProgress && row.running == 0);
         let keys = json_keys(still.map(|row| row.head.key.0));
-        let found = self.all(sql::FIRST_QUEUED, [keys], |row| {
-            codec::subtask_row(row, codec::task_id(row, codec::SUBTASK_COLUMNS)?)
-        })?;
-        Ok(found.into_iter().map(|row| (row.head.key.task(), row)).collect())
+        let found = self.all(sql::FIRST_QUEUED, [keys], codec::queued)?;
+        Ok(found.into_iter().map(|queued| (queued.key.task(), queued)).collect())
     }
 }
 
