@@ -10,12 +10,12 @@ use regatta_model::routing::Lane;
 use regatta_model::subtask::{State, SubtaskRow};
 use regatta_model::task::TaskRow;
 use regatta_model::{LaneKey, Span, TaskStatus, Timestamp};
-use regatta_store::{Store, StoreExt};
+use regatta_store::{Queued, Store, StoreExt};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::dispatcher::Rounds;
-use crate::fleet::Fleet;
+use crate::fleet::{Changes, Fleet};
 use crate::recorder::Recorder;
 use crate::{CommitSink, Options, Result, Service, timing};
 
@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     pub clock: Clock,
     pub recorder: Arc<Recorder>,
     pub fleet: Mutex<Fleet>,
+    /// How often the fleet changed.
+    pub changes: Changes,
     /// Something may be leased.
     pub work: Notify,
     pub rounds: Rounds,
@@ -42,8 +44,10 @@ impl Engine {
     /// Reads what the store knows of workers and lanes, and gives leases the time in which nothing was up.
     pub(crate) async fn start(options: Options, store: Arc<dyn Store>, sink: &CommitSink) -> Result<(Self, Service)> {
         let last_sweep = store.last_sweep().await?;
+        let changes = Changes::default();
         let inner = Inner {
-            fleet: Mutex::new(Fleet::new(options.routing)),
+            fleet: Mutex::new(Fleet::new(options.routing, changes.clone())),
+            changes,
             options,
             store,
             bus: sink.bus(),
@@ -102,22 +106,24 @@ impl Engine {
 
     /// Why a subtask that is queued does not run, in words that say what to do; `None` when it is not queued.
     pub fn waiting_for(&self, row: &SubtaskRow) -> Option<String> {
-        if let Some((_, until)) = row.avoid
-            && row.state == State::Ready
-            && self.now() < until
-        {
-            return Some(format!(
-                "another worker that may run it; where it was rejected it is not offered again before {until}"
-            ));
-        }
-        match row.state {
-            State::Ready => Some(self.inner.fleet.lock().explain(row.head.lane, self.now())),
+        matches!(row.state, State::Ready | State::Backoff).then(|| self.why_queued(&row.into()))?
+    }
+
+    fn why_queued(&self, queued: &Queued) -> Option<String> {
+        let now = self.now();
+        match queued.state {
+            State::Ready => Some(match queued.avoid_until {
+                Some(until) if now < until => format!(
+                    "another worker that may run it; where it was rejected it is not offered again before {until}"
+                ),
+                _ => self.inner.fleet.lock().explain(queued.lane, now).to_string(),
+            }),
             State::Backoff => {
-                let until = row.due_at?;
-                let why = row.error.as_deref().unwrap_or("it failed");
+                let until = queued.due_at?;
+                let why = queued.error.as_deref().unwrap_or("it failed");
                 Some(format!(
                     "its next attempt, at {until} (attempt {} failed, {} of {} allowed: {why})",
-                    row.attempt, row.failures, row.head.max_attempts
+                    queued.attempt, queued.failures, queued.max_attempts
                 ))
             }
             _ => None,
@@ -125,13 +131,13 @@ impl Engine {
     }
 
     /// Why a task does not move, given its first queued subtask when nothing of it runs.
-    pub fn task_waiting_for(&self, row: &TaskRow, first_queued: Option<&SubtaskRow>) -> Option<String> {
+    pub fn task_waiting_for(&self, row: &TaskRow, first_queued: Option<&Queued>) -> Option<String> {
         match (row.status, row.start_at) {
             (TaskStatus::Pending, Some(at)) => Some(format!("its start at {at}")),
             (TaskStatus::Pending, None) => {
                 Some(format!("someone to start it: POST /api/v1/tasks/{}/decompose", row.head.id))
             }
-            (TaskStatus::InProgress, _) => first_queued.and_then(|subtask| self.waiting_for(subtask)),
+            (TaskStatus::InProgress, _) => first_queued.and_then(|queued| self.why_queued(queued)),
             _ => None,
         }
     }

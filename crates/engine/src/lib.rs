@@ -5,6 +5,7 @@
 //! handle for everyone who talks to it. Not here: HTTP, wire types, SQL; and no rule about what a state may
 //! become, those are in [`regatta_model::ledger`].
 
+mod basis;
 mod clock;
 mod dispatcher;
 mod engine;
@@ -28,6 +29,7 @@ pub use regatta_bus as bus;
 /// The store under the engine, for those who stand on the engine alone: what can be read, and how it is asked for.
 pub use regatta_store as store;
 
+pub use basis::Basis;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use fleet::LineMessage;

@@ -1,6 +1,7 @@
 //! What was done in the last minutes, counted as it is committed: throughput and latency for the overview.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use regatta_model::event::What;
@@ -130,6 +131,8 @@ struct Piece {
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     pieces: Mutex<VecDeque<Piece>>,
+    /// How often they changed.
+    generation: AtomicU64,
 }
 
 impl Recorder {
@@ -139,6 +142,7 @@ impl Recorder {
         if let Some(piece) = Self::piece(&mut pieces, at) {
             piece.recent.subtasks_failed += 1;
         }
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     fn piece(pieces: &mut VecDeque<Piece>, at: Timestamp) -> Option<&mut Piece> {
@@ -181,6 +185,19 @@ impl Recorder {
                 What::Log(_) => {}
             }
         }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often the figures changed otherwise than by growing old.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// When the oldest of the figures as of `now` is forgotten.
+    pub fn steady_until(&self, now: Timestamp) -> Timestamp {
+        let pieces = self.pieces.lock();
+        let oldest = pieces.iter().map(|piece| piece.from + WINDOW).find(|&last| now <= last);
+        oldest.map_or(Timestamp(i64::MAX), |last| last + Span(1))
     }
 
     /// The figures as of `now`.

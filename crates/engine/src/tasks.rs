@@ -68,7 +68,7 @@ impl Engine {
     pub async fn tasks(&self, query: TaskQuery) -> Result<TaskPage> {
         let page = timing::book(self.inner.store.tasks(query).await?);
         let queued = page.tasks.iter().filter_map(|task| task.first_queued.as_ref());
-        self.learn_lanes(queued.map(|row| row.head.lane)).await?;
+        self.learn_lanes(queued.map(|queued| queued.lane)).await?;
         Ok(page)
     }
 

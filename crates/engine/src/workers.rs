@@ -63,7 +63,7 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingReason {
     /// In words that say what to do.
-    pub reason: String,
+    pub reason: Arc<str>,
     /// How many subtasks wait for that.
     pub subtasks: u64,
 }
@@ -153,8 +153,8 @@ impl Engine {
         let now = self.now();
         let counters = timing::book(self.inner.store.counters(now).await?);
         let ready = self.inner.store.ready_lanes().await?;
-        let fleet = self.inner.fleet.lock();
-        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        let mut fleet = self.inner.fleet.lock();
+        let mut reasons: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (lane, subtasks) in ready {
             *reasons.entry(fleet.explain(lane, now)).or_default() += subtasks;
         }

@@ -10,6 +10,7 @@ use regatta_engine::store::StoreHealth;
 use regatta_model::Timestamp;
 use tokio::sync::watch;
 
+use crate::answers::Answers;
 use crate::identity::Access;
 use crate::metrics::Requests;
 use crate::options::Limits;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) started: Instant,
     pub(crate) started_at: Timestamp,
+    pub(crate) answers: Answers,
     /// How the store was when it was last asked, and when that was.
     pub(crate) store_health: Mutex<Option<(Instant, StoreHealth)>>,
     pub(crate) draining: watch::Receiver<Phase>,

@@ -4,6 +4,7 @@
 //! the addresses. One layer ([`front`]) stands before every route; [`routes`] mirror the URLs; [`ws`] holds the three
 //! sockets; [`convert`] shapes the domain for the wire. Not here: SQL, rules about what a state may become.
 
+mod answers;
 mod app;
 mod body;
 mod check;

@@ -53,6 +53,8 @@ pub struct Limits {
     pub topics_per_socket: usize,
     /// Notices that may wait for one watching WebSocket before it lags.
     pub socket_queue: usize,
+    /// Bytes of answers that are kept to be given again while nothing of them has changed; 0 keeps none.
+    pub kept_answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -63,6 +65,7 @@ impl Default for Limits {
             body_bytes: 256 * 1_024 * 1_024,
             topics_per_socket: 1_024,
             socket_queue: 1_024,
+            kept_answer_bytes: 4 * 1_024 * 1_024,
         }
     }
 }

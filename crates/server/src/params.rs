@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::extract::Query;
+use http::Uri;
 use http::request::Parts;
 
 use crate::fields::Errors;
@@ -22,16 +23,24 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        if parts.uri.query().is_none_or(str::is_empty) {
-            return Ok(Self::default());
-        }
-        let Query(pairs) = Query::try_from_uri(&parts.uri)
-            .map_err(|error| Failure::field("query", format!("must be name=value pairs: {error}")))?;
-        Ok(Self { pairs, errors: Errors::default() })
+        Self::parse(&parts.uri)
     }
 }
 
 impl Params {
+    /// The query of a URI.
+    ///
+    /// # Errors
+    /// A 422 for what is no query.
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, Failure> {
+        if uri.query().is_none_or(str::is_empty) {
+            return Ok(Self::default());
+        }
+        let Query(pairs) = Query::try_from_uri(uri)
+            .map_err(|error| Failure::field("query", format!("must be name=value pairs: {error}")))?;
+        Ok(Self { pairs, errors: Errors::default() })
+    }
+
     /// A text; `None` when it was not given.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         let mut found = self.pairs.iter_mut().filter(|(key, _)| key == name);

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -50,20 +51,45 @@ pub(crate) fn with_status<T: Serialize>(status: StatusCode, body: &T) -> Respons
 }
 
 fn write<T: Serialize>(status: StatusCode, body: &T, tagged: bool) -> Response {
-    let since = Instant::now();
-    let mut text = Vec::with_capacity(256);
-    if let Err(error) = serde_json::to_writer(&mut text, body) {
-        return Failure::internal(&error).into_response();
+    let mut response = Written::new(body, tagged).into_response();
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = status;
     }
-    let tag = tagged.then(|| etag(&text)).flatten();
-    let mut response = Response::new(text.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    if let Some(tag) = tag {
-        response.headers_mut().insert(ETAG, tag);
-    }
-    request::book_serialising(since.elapsed());
     response
+}
+
+/// A 200 as it goes out; its bytes are shared.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    pub(crate) body: Bytes,
+    tag: Option<HeaderValue>,
+}
+
+impl Written {
+    /// Writes a body, and its tag where it is to have one.
+    ///
+    /// # Errors
+    /// A 500 for what cannot be JSON.
+    pub(crate) fn new<T: Serialize>(body: &T, tagged: bool) -> Result<Self> {
+        let since = Instant::now();
+        let mut text = Vec::with_capacity(256);
+        serde_json::to_writer(&mut text, body).map_err(|error| Failure::internal(&error))?;
+        let tag = tagged.then(|| etag(&text)).flatten();
+        request::book_serialising(since.elapsed());
+        Ok(Self { body: text.into(), tag })
+    }
+}
+
+impl IntoResponse for Written {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.body.into());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        if let Some(tag) = self.tag {
+            headers.insert(ETAG, tag);
+        }
+        response
+    }
 }
 
 /// The weak tag of a body.

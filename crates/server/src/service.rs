@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::answers::Answers;
 use crate::app::{App, Phase, Shared};
 use crate::identity::Access;
 use crate::listen::ListenError;
@@ -86,6 +87,7 @@ impl Service {
             requests: Requests::default(),
             prometheus: metrics::install(),
             started: Instant::now(),
+            answers: Answers::new(options.limits.kept_answer_bytes),
             store_health: Mutex::new(None),
             draining,
             sockets: watch::channel(()).0,

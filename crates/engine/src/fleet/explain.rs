@@ -1,9 +1,11 @@
 //! Why something queued does not run, in words that say what to do.
 
+use std::sync::Arc;
+
 use regatta_model::routing::{Lane, Offer, serve};
 use regatta_model::{LaneKey, Timestamp};
 
-use super::Fleet;
+use super::{Fleet, LaneState};
 
 /// Online workers that may run something, and what keeps them from it.
 #[derive(Default)]
@@ -49,12 +51,23 @@ impl Able {
 }
 
 impl Fleet {
-    /// Why what is ready in a lane does not run now.
-    pub fn explain(&self, key: LaneKey, now: Timestamp) -> String {
-        let Some(state) = self.lanes.get(&key) else {
-            return "waits to be dispatched".into();
+    /// Why what is ready in a lane does not run now. Worked out once for each change of the fleet, since a list
+    /// asks for each of its rows and everyone who watches asks for lists.
+    pub fn explain(&mut self, key: LaneKey, now: Timestamp) -> Arc<str> {
+        let (generation, _) = self.settle(now);
+        let lane = match self.lanes.get(&key) {
+            None => return "waits to be dispatched".into(),
+            Some(LaneState { explained: Some((as_of, why)), .. }) if *as_of == generation => return why.clone(),
+            Some(LaneState { lane, .. }) => lane.clone(),
         };
-        let lane = &*state.lane;
+        let why: Arc<str> = self.work_out(&lane, now).into();
+        if let Some(state) = self.lanes.get_mut(&key) {
+            state.explained = Some((generation, why.clone()));
+        }
+        why
+    }
+
+    fn work_out(&self, lane: &Lane, now: Timestamp) -> String {
         let mut able = Able::default();
         for class in &self.classes {
             if serve(lane, &class.offer).is_none() {

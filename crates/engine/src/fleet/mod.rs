@@ -1,6 +1,7 @@
 //! The fleet as this node sees it: every known worker, who of them is connected here, and which lanes may
 //! have work. Plain data under one lock; what it decides is only an offer, the store has the last word.
 
+mod changes;
 mod class;
 mod explain;
 mod presence;
@@ -13,6 +14,7 @@ use regatta_model::routing::{self, Lane, Offer, Weights};
 use regatta_model::worker::WorkerRow;
 use regatta_model::{LaneKey, Timestamp, WorkerId, WorkerKey};
 
+pub(crate) use changes::Changes;
 use class::Class;
 pub use presence::LineMessage;
 pub(crate) use presence::{Presence, Receiver};
@@ -26,6 +28,11 @@ pub(crate) struct Fleet {
     classes: Vec<Class>,
     class_of: HashMap<Offer, usize>,
     lanes: BTreeMap<LaneKey, LaneState>,
+    changes: Changes,
+    /// When the next worker falls silent, or earlier.
+    silent_at: Timestamp,
+    /// The latest time as of which the fleet was told of.
+    settled_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -33,6 +40,8 @@ struct LaneState {
     lane: Arc<Lane>,
     /// Something may be ready in it.
     hot: bool,
+    /// Why what is ready in it does not run, as of a number of changes.
+    explained: Option<(u64, Arc<str>)>,
 }
 
 #[derive(Debug)]
@@ -89,9 +98,12 @@ pub(crate) enum Handed {
 }
 
 impl Fleet {
-    pub fn new(weights: Weights) -> Self {
+    pub fn new(weights: Weights, changes: Changes) -> Self {
         Self {
             weights,
+            changes,
+            silent_at: Timestamp(i64::MAX),
+            settled_at: Timestamp(i64::MIN),
             members: HashMap::new(),
             by_id: HashMap::new(),
             classes: Vec::new(),
@@ -112,7 +124,8 @@ impl Fleet {
     }
 
     pub fn add_lane(&mut self, key: LaneKey, lane: Lane) {
-        self.lanes.entry(key).or_insert_with(|| LaneState { lane: Arc::new(lane), hot: true });
+        self.changes.count();
+        self.lanes.entry(key).or_insert_with(|| LaneState { lane: Arc::new(lane), hot: true, explained: None });
     }
 
     /// Something may be ready in a lane.
@@ -133,6 +146,7 @@ impl Fleet {
     pub fn update(&mut self, row: WorkerRow) {
         let key = row.key;
         let class = self.class(&row.profile.offer);
+        self.note_update(&row);
         match self.members.get_mut(&key) {
             Some(member) => {
                 if member.row.session > row.session {
@@ -174,6 +188,7 @@ impl Fleet {
     pub fn remove(&mut self, id: WorkerId) {
         let Some(key) = self.by_id.remove(&id) else { return };
         let Some(mut member) = self.members.remove(&key) else { return };
+        self.changes.count();
         let class = &mut self.classes[member.class];
         class.members.remove(&key);
         if let Some(rank) = member.rank {
@@ -224,6 +239,7 @@ impl Fleet {
 
     /// Opens a line; the one before it is closed.
     pub fn open_line(&mut self, key: WorkerKey, presence: Presence) {
+        self.changes.count();
         if let Some(member) = self.members.get_mut(&key)
             && let Some(old) = member.line.replace(presence)
         {
@@ -234,6 +250,7 @@ impl Fleet {
 
     /// Opens a poll; the one before it ends empty.
     pub fn open_poll(&mut self, key: WorkerKey, presence: Presence) {
+        self.changes.count();
         if let Some(member) = self.members.get_mut(&key) {
             member.poll = Some(presence);
         }
@@ -242,6 +259,7 @@ impl Fleet {
 
     /// Closes the line or the poll with this number, if it is still the newest.
     pub fn close(&mut self, key: WorkerKey, number: u64) {
+        self.changes.count();
         if let Some(member) = self.members.get_mut(&key) {
             for presence in [&mut member.line, &mut member.poll] {
                 if presence.as_ref().is_some_and(|p| p.number == number) {
@@ -363,6 +381,7 @@ impl Fleet {
         // a slot empty until the next news. Counting it not at all only offers a slot that the store refuses.
         if member.updates == updates {
             member.row.used += 1;
+            self.changes.count();
         }
         let fits = |p: &Presence| p.session == session && p.since <= claimed_at;
         let handed = if let Some(poll) = member.poll.as_mut().filter(|p| p.slots > 0 && fits(p)) {
@@ -445,7 +464,7 @@ mod tests {
     }
 
     fn fleet(rows: &[WorkerRow]) -> (Fleet, Vec<Receiver>) {
-        let mut fleet = Fleet::new(Weights::default());
+        let mut fleet = Fleet::new(Weights::default(), Changes::default());
         let lane =
             Lane { tool: None, prefer: vec!["claude_code".into()], sensitive: false, requires: Default::default() };
         fleet.add_lane(LANE, lane);
@@ -524,6 +543,27 @@ mod tests {
         fleet.update(row.clone());
         fleet.wake_free(&[row.key]);
         assert!(fleet.round(256).is_some());
+    }
+
+    #[test]
+    fn what_is_explained_changes_with_the_fleet_and_with_time_alone() {
+        let row = WorkerRow { used: 1, ..worker(1, 1, &["claude_code"]) };
+        let (mut fleet, _receivers) = fleet(std::slice::from_ref(&row));
+        let (generation, until) = fleet.settle(Timestamp(1));
+        assert!(fleet.explain(LANE, Timestamp(1)).contains("busy"));
+        // A heartbeat that tells nothing new.
+        fleet.update(WorkerRow { last_heartbeat: Timestamp(1), ..row.clone() });
+        assert_eq!(fleet.settle(Timestamp(2)), (generation, until));
+        let until = until + Span(1);
+        assert!(fleet.explain(LANE, until).starts_with("no online worker"));
+        let (silent, _) = fleet.settle(until);
+        assert!(silent > generation, "silence is a change");
+        // News of a heartbeat from before that, which come only now.
+        fleet.update(WorkerRow { last_heartbeat: Timestamp(2), ..row.clone() });
+        assert!(fleet.explain(LANE, until).contains("busy"));
+        assert!(fleet.settle(until).0 > silent);
+        fleet.update(WorkerRow { last_heartbeat: Timestamp(2), draining: true, ..row });
+        assert!(fleet.explain(LANE, until).contains("draining"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) fn stats(stats: &regatta_engine::Stats) -> Stats {
         waiting: stats
             .waiting
             .iter()
-            .map(|waiting| Waiting { waiting_for: waiting.reason.clone(), subtasks: waiting.subtasks })
+            .map(|waiting| Waiting { waiting_for: waiting.reason.to_string(), subtasks: waiting.subtasks })
             .collect(),
     }
 }

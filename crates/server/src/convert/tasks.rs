@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regatta_api::subtask::SubtaskRow;
 use regatta_api::task::{CreateTask, ProgressCounts, Step, TaskDetail, TaskProgress, TaskSummary};
-use regatta_engine::store::{TaskDetail as StoredDetail, TaskSummary as StoredSummary};
+use regatta_engine::store::{Queued, TaskDetail as StoredDetail, TaskSummary as StoredSummary};
 use regatta_engine::{Engine, NewTaskRequest};
 use regatta_model::event::TaskRecord;
 use regatta_model::task::{Progress, Start, TaskHead};
@@ -89,7 +89,7 @@ pub(crate) fn detail(engine: &Engine, task: &StoredDetail) -> TaskDetail {
         .map(|subtask| &subtask.row)
         .filter(|row| row.state.status() == regatta_model::SubtaskStatus::Queued)
         .min_by_key(|row| row.rank);
-    let first_queued = first_queued.filter(|_| row.running == 0);
+    let first_queued = first_queued.filter(|_| row.running == 0).map(Queued::from);
     let tools: Vec<String> = serde_json::from_str(&text.tool_preferences).unwrap_or_default();
     let requires: BTreeMap<String, String> = serde_json::from_str(&text.requires).unwrap_or_default();
     TaskDetail {
@@ -106,7 +106,7 @@ pub(crate) fn detail(engine: &Engine, task: &StoredDetail) -> TaskDetail {
         tool_preferences: Some(tools).filter(|tools| !tools.is_empty()),
         requires: Some(requires).filter(|labels| !labels.is_empty()),
         task_metadata: text.metadata.as_ref().map(json).unwrap_or_default(),
-        waiting_for: engine.task_waiting_for(row, first_queued),
+        waiting_for: engine.task_waiting_for(row, first_queued.as_ref()),
         error: row.error.as_deref().map(ToOwned::to_owned),
         start_at: row.start_at.map(time),
         created_at: time(row.head.created_at),

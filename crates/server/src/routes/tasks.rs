@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, Uri};
 use regatta_api::limits;
 use regatta_api::page::{PageQuery, WaitQuery};
 use regatta_api::task::{
@@ -14,6 +15,7 @@ use regatta_api::task::{
 use regatta_engine::store::{Start, TaskQuery, Total};
 use regatta_model::{TaskId, TaskKey, TaskStatus};
 
+use crate::answers::{Asked, Question};
 use crate::app::App;
 use crate::body;
 use crate::convert::{subtasks, tasks};
@@ -52,7 +54,12 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(TasksQuery), responses(
     (status = 200, description = "A page of them", body = TaskList),
 ))]
-pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: Params) -> Result<Json<TaskList>> {
+pub(crate) async fn list(State(app): State<App>, _caller: Identity, uri: Uri) -> Result<Response> {
+    let mut open = match app.answers.ask(&app.engine, Question::Tasks(uri.query().map(Into::into))).await? {
+        Asked::Known(answer) => return Ok(answer),
+        Asked::Open(open) => open,
+    };
+    let mut params = Params::parse(&uri)?;
     let page = Page::read(&mut params, List::Tasks);
     let query = TaskQuery {
         status: params.word("status"),
@@ -66,10 +73,13 @@ pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: 
     };
     params.finish()?;
     let found = app.engine.tasks(query).await?;
-    Ok(Json(TaskList {
+    for queued in found.tasks.iter().filter_map(|task| task.first_queued.as_ref()) {
+        open.basis.explains(queued.state, queued.avoid_until);
+    }
+    open.answer(&TaskList {
         tasks: found.tasks.iter().map(|task| tasks::summary(&app.engine, task)).collect(),
         page: page.info(List::Tasks, found.total, found.next.map(|key| key.0)),
-    }))
+    })
 }
 
 /// A task with everything; with `wait_seconds` when it ends, or after that
@@ -83,19 +93,26 @@ pub(crate) async fn get(
     _caller: Identity,
     Id(task): Id<TaskId>,
     mut params: Params,
-) -> Result<Tagged<TaskDetail>> {
+) -> Result<Response> {
     let wait = params.number("wait_seconds", &limits::WAIT_SECONDS).unwrap_or(0);
     params.finish()?;
-    let found = if wait == 0 {
-        app.engine.task(task).await?
-    } else {
+    if wait > 0 {
         app.places.wait()?;
-        tokio::select! {
+        let found = tokio::select! {
             found = app.engine.wait_for_end(task, Duration::from_secs(wait.into())) => found?,
             () = app.until_draining() => app.engine.task(task).await?,
-        }
+        };
+        return Ok(Tagged(tasks::detail(&app.engine, &found)).into_response());
+    }
+    let mut open = match app.answers.ask(&app.engine, Question::Task(task)).await? {
+        Asked::Known(answer) => return Ok(answer),
+        Asked::Open(open) => open,
     };
-    Ok(Tagged(tasks::detail(&app.engine, &found)))
+    let found = app.engine.task(task).await?;
+    for subtask in &found.subtasks {
+        open.basis.explains(subtask.row.state, subtask.row.avoid.map(|(_, until)| until));
+    }
+    open.answer(&tasks::detail(&app.engine, &found))
 }
 
 /// How far a task is

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use http::StatusCode;
+use axum::response::Response;
+use http::{StatusCode, Uri};
 use regatta_api::worker::{
     Heartbeat, HeartbeatAck, Poll, Polled, RegisterWorker, Registered, RegisteredStatus, Unregistered,
     UnregisteredStatus, WorkerDetail, WorkerList, WorkerSummary, WorkersQuery,
 };
 use regatta_engine::store::{Start, WorkerQuery};
+use regatta_model::worker::SILENCE;
 use regatta_model::{WorkerId, WorkerKey};
 
+use crate::answers::{Asked, Question};
 use crate::app::App;
 use crate::body;
 use crate::convert::{subtasks, workers};
@@ -59,7 +62,12 @@ pub(crate) async fn heartbeat(
 #[utoipa::path(get, path = "/api/v1/workers", tag = "workers", params(WorkersQuery), responses(
     (status = 200, description = "A page of them", body = WorkerList),
 ))]
-pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: Params) -> Result<Json<WorkerList>> {
+pub(crate) async fn list(State(app): State<App>, _caller: Identity, uri: Uri) -> Result<Response> {
+    let mut open = match app.answers.ask(&app.engine, Question::Workers(uri.query().map(Into::into))).await? {
+        Asked::Known(answer) => return Ok(answer),
+        Asked::Open(open) => open,
+    };
+    let mut params = Params::parse(&uri)?;
     let page = Page::read(&mut params, List::Workers);
     let label = params.text("label").and_then(|label| match label.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
@@ -79,12 +87,20 @@ pub(crate) async fn list(State(app): State<App>, _caller: Identity, mut params: 
         limit: page.limit,
     };
     params.finish()?;
+    let by_status = query.status.is_some();
     let found = app.engine.workers(query).await?;
     let now = app.engine.now();
-    Ok(Json(WorkerList {
+    // Silence moves workers from one status to another; with a filter also those that are not on the page.
+    if by_status {
+        open.basis.ends(now);
+    }
+    for row in found.workers.iter().filter(|row| !row.is_offline(now)) {
+        open.basis.ends(row.last_heartbeat + SILENCE);
+    }
+    open.answer(&WorkerList {
         workers: found.workers.iter().map(|row| workers::summary(row, now)).collect(),
         page: page.info(List::Workers, found.total, found.next.map(|key| key.0)),
-    }))
+    })
 }
 
 /// A worker with everything

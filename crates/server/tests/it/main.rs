@@ -1,5 +1,6 @@
 //! The server as callers see it: a real one on a free port, over a real SQLite store in its own directory.
 
+mod answers;
 mod bad_input;
 mod batch;
 mod connections;

@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 use crate::rig::{Rig, step};
 
 /// Every call that reads, with the statements it took on a server that holds `rows` of everything.
-async fn counts(rows: usize) -> Vec<(String, u64)> {
+async fn counts(rows: usize, kept: usize) -> Vec<(String, u64)> {
     // The loops read too, so they rest.
     let still = regatta_engine::Options {
         poll_milliseconds: 3_600_000,
         sweep_milliseconds: 3_600_000,
         ..regatta_engine::Options::default()
     };
-    let rig = Rig::with(regatta_server::Options::default(), still).await;
+    // What is kept is not read.
+    let limits = regatta_server::Limits { kept_answer_bytes: kept, ..regatta_server::Limits::default() };
+    let rig = Rig::with(regatta_server::Options { limits, ..regatta_server::Options::default() }, still).await;
     let steps: Vec<Value> = (0..rows).map(|n| step(&n.to_string(), &[])).collect();
     let task = rig.task(json!(steps)).await;
     let path = format!("/api/v1/tasks/{task}");
@@ -52,9 +54,16 @@ async fn counts(rows: usize) -> Vec<(String, u64)> {
 
 #[tokio::test]
 async fn no_call_takes_more_statements_for_more_rows() {
-    let (few, many) = (counts(2).await, counts(60).await);
+    let (few, many) = (counts(2, 0).await, counts(60, 0).await);
     assert_eq!(few, many);
     assert!(many.iter().all(|(_, count)| *count <= 6), "{many:?}");
     // Counters come from the cache.
     assert!(many.contains(&("progress".to_owned(), 0)), "{many:?}");
+}
+
+#[tokio::test]
+async fn what_was_answered_and_stands_takes_none() {
+    let kept: Vec<String> =
+        counts(2, 1 << 20).await.into_iter().filter(|(_, count)| *count == 0).map(|(what, _)| what).collect();
+    assert_eq!(kept, ["tasks", "tasks with a filter", "task", "progress", "workers", "stats"]);
 }
