@@ -79,9 +79,11 @@ impl Engine {
         let mut poll = tokio::time::interval(self.inner.options.poll());
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            // In this order, so that a busy node is polled too, and the same way every time.
             let polled = tokio::select! {
-                () = self.inner.work.notified() => false,
+                biased;
                 _ = poll.tick() => true,
+                () = self.inner.work.notified() => false,
             };
             let waiting = std::mem::take(&mut *self.inner.rounds.waiting.lock());
             if (polled || !waiting.is_empty())
@@ -121,7 +123,7 @@ impl Engine {
             lanes: round.lanes,
             limit: self.inner.options.claim_batch,
             lease: self.lease(),
-            nonce: rand::random(),
+            nonce: self.inner.world.random(),
         };
         let claimed_at = self.now();
         let assignments = match regatta_store::StoreExt::run(&*self.inner.store, claimed_at, claim).await {

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::dispatcher::Rounds;
 use crate::fleet::{Changes, Fleet};
 use crate::recorder::Recorder;
-use crate::{CommitSink, Options, Result, Service, timing};
+use crate::{CommitSink, Options, Result, Service, Surroundings, timing};
 
 /// The engine's handle; cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub(crate) struct Inner {
     pub options: Options,
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
+    pub world: Arc<dyn Surroundings>,
     pub clock: Clock,
     pub recorder: Arc<Recorder>,
     pub fleet: Mutex<Fleet>,
@@ -42,7 +43,12 @@ pub(crate) struct Inner {
 
 impl Engine {
     /// Reads what the store knows of workers and lanes, and gives leases the time in which nothing was up.
-    pub(crate) async fn start(options: Options, store: Arc<dyn Store>, sink: &CommitSink) -> Result<(Self, Service)> {
+    pub(crate) async fn start(
+        options: Options,
+        world: Arc<dyn Surroundings>,
+        store: Arc<dyn Store>,
+        sink: &CommitSink,
+    ) -> Result<(Self, Service)> {
         let last_sweep = store.last_sweep().await?;
         let changes = Changes::default();
         let inner = Inner {
@@ -51,7 +57,8 @@ impl Engine {
             options,
             store,
             bus: sink.bus(),
-            clock: Clock::start(last_sweep),
+            clock: Clock::start(world.clone(), last_sweep),
+            world,
             recorder: sink.recorder(),
             work: Notify::new(),
             rounds: Rounds::default(),
@@ -83,6 +90,11 @@ impl Engine {
     /// How it is set up.
     pub fn options(&self) -> &Options {
         &self.inner.options
+    }
+
+    /// Chance for the backoffs of one command.
+    pub(crate) fn jitter(&self) -> u16 {
+        self.inner.world.random() as u16
     }
 
     pub(crate) fn lease(&self) -> Span {

@@ -8,7 +8,7 @@ use regatta_model::routing::Weights;
 use regatta_store::Store;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitSink, Engine, Error, Service};
+use crate::{CommitSink, Engine, Error, RealWorld, Service, Surroundings};
 
 /// The engine's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,20 @@ impl Options {
     /// # Errors
     /// When the store cannot be read.
     pub async fn build(self, store: Arc<dyn Store>, sink: &CommitSink) -> Result<(Engine, Service), Error> {
-        Engine::start(self, store, sink).await
+        self.build_in(Arc::new(RealWorld::default()), store, sink).await
+    }
+
+    /// [`Options::build`] with time and chance of the caller's, for simulations.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn build_in(
+        self,
+        world: Arc<dyn Surroundings>,
+        store: Arc<dyn Store>,
+        sink: &CommitSink,
+    ) -> Result<(Engine, Service), Error> {
+        Engine::start(self, world, store, sink).await
     }
 
     pub(crate) fn lease(&self) -> Span {

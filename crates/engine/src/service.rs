@@ -33,6 +33,7 @@ impl Service {
         loops.spawn(self.engine.clone().dispatch());
         loops.spawn(self.engine.clone().sweep());
         tokio::select! {
+            biased;
             () = drain => {}
             Some(ended) = loops.join_next() => {
                 tracing::error!(?ended, "a loop of the engine ended, which must not happen");

@@ -8,7 +8,6 @@ use regatta_model::routing::Labels;
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::{CheckpointFrequency, Priority, Privacy, TaskId, TaskStatus, TaskType};
 use regatta_store::TaskDetail;
-use uuid::Uuid;
 
 use crate::{Engine, Error, Result};
 
@@ -69,7 +68,7 @@ impl Engine {
         let mut rests: Vec<(TaskId, Vec<NewSteps>)> = Vec::new();
         for (place, request) in requests.into_iter().enumerate() {
             let plan = plan_request(&request).map_err(|error| if several { at_place(error, place) } else { error })?;
-            let id = TaskId::from_random(Uuid::now_v7());
+            let id = TaskId::from_random(self.inner.world.uuid());
             let mut text = text_of(&request);
             let plan = if request.start == Start::Now {
                 let (first, rest) = first_chunk(plan);

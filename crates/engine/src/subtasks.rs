@@ -64,7 +64,7 @@ impl Engine {
                 execution_time: request.execution_time,
                 exit_code: request.exit_code,
                 simulated: request.simulated,
-                jitter: rand::random(),
+                jitter: self.jitter(),
             })
             .await?;
         if failed && matches!(reported, Reported::Accepted { .. }) {

@@ -76,7 +76,7 @@ impl Engine {
 
     async fn sweep_once(&self) -> Result<()> {
         loop {
-            let swept = self.run(Sweep { limit: BATCH, jitter: rand::random() }).await?;
+            let swept = self.run(Sweep { limit: BATCH, jitter: self.jitter() }).await?;
             for id in swept.to_start {
                 match self.decompose(id).await {
                     Ok(_) | Err(Error::Conflict(_) | Error::NotFound { .. }) => {}

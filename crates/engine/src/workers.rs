@@ -11,7 +11,6 @@ use regatta_model::routing::Resources;
 use regatta_model::worker::{Profile, Registration, WorkerRow};
 use regatta_model::{Lease, Timestamp, WorkerId, WorkerStatus};
 use regatta_store::{Counters, Start, WorkerDetail, WorkerPage, WorkerQuery};
-use uuid::Uuid;
 
 use crate::recorder::Recent;
 use crate::{Engine, Error, Result, timing};
@@ -75,7 +74,7 @@ impl Engine {
     /// Those of the store.
     pub async fn register(&self, request: RegisterRequest) -> Result<Registered> {
         let registration = Registration {
-            new_id: WorkerId(Uuid::now_v7()),
+            new_id: WorkerId(self.inner.world.uuid()),
             profile: Arc::new(request.profile),
             system_info: request.system_info,
         };

@@ -125,7 +125,7 @@ impl SubtaskKey {
 ///
 /// The epoch is the number of the attempt in its high half, so it only grows, and a random number in its low
 /// half, so that it can neither be guessed nor come again after a backup was restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// The subtask that is leased.
     pub subtask: SubtaskId,

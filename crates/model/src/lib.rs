@@ -4,11 +4,13 @@
 //! so that every sequence of events can be replayed and tested.
 //!
 //! [`plan`] makes plans, [`routing`] says who may run what, [`ledger`] holds every change of state,
-//! [`command`] what can be asked of it, [`memory`] the reference that stores are compared with.
+//! [`command`] what can be asked of it, [`memory`] the reference that stores are compared with, [`invariants`]
+//! what must hold in it after every step.
 
 pub mod command;
 pub mod event;
 pub mod id;
+pub mod invariants;
 pub mod ledger;
 pub mod memory;
 pub mod plan;

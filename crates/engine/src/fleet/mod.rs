@@ -279,13 +279,13 @@ impl Fleet {
     /// Times at which workers with open lines were last heard, where that is news of at least `after` more
     /// than their rows know.
     pub fn heard_since(&self, after: regatta_model::Span) -> Vec<(WorkerId, Timestamp)> {
-        self.members
-            .values()
-            .filter_map(|member| {
-                let heard = member.line.as_ref()?.heard();
-                (heard - member.row.last_heartbeat >= after).then_some((member.row.id, heard))
-            })
-            .collect()
+        let heard = self.members.values().filter_map(|member| {
+            let heard = member.line.as_ref()?.heard();
+            (heard - member.row.last_heartbeat >= after).then_some((member.row.id, heard))
+        });
+        let mut heard: Vec<_> = heard.collect();
+        heard.sort_unstable();
+        heard
     }
 
     // --- dispatching ---

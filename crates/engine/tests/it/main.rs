@@ -5,3 +5,4 @@ mod leases;
 mod presence;
 mod restart;
 mod rig;
+mod simulation;

@@ -51,6 +51,11 @@ impl MemoryStore {
         Self { state: Mutex::new(State { memory, ..State::default() }), sink, cluster, version: AtomicU64::new(0) }
     }
 
+    /// Looks at everything that is in it.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.state.lock().memory)
+    }
+
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<Timed<T>, StoreError> {
         let started = Instant::now();
         let state = self.state.lock();

@@ -1,9 +1,9 @@
 //! The store's integration tests, one binary: the suite that every store passes, and what only one of them can show.
 
 mod conformance;
-mod invariants;
 mod properties;
 mod sequences;
+mod shown;
 mod sqlite;
 
 mod support;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use regatta_model::command::*;
+use regatta_model::invariants::History;
 use regatta_model::ledger::Effects;
 use regatta_model::memory::Memory;
 use regatta_model::*;
@@ -12,8 +13,8 @@ use regatta_store::memory::MemoryStore;
 use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
 use regatta_store::{LogQuery, Start, Store, TaskQuery, WorkerQuery};
 
-use crate::invariants::History;
 use crate::sequences::{Move, World, any_move};
+use crate::shown::Shown;
 use crate::support::{Gate, LEASE, Recorder, registration, sqlite};
 
 /// Ends everything that was started: one willing worker, time, and sweeps.
@@ -57,6 +58,7 @@ proptest! {
     #[test]
     fn the_promises_hold_in_any_sequence(moves in prop::collection::vec(any_move(), 1..150)) {
         let (mut memory, mut world, mut history) = (Memory::default(), World::new(), History::default());
+        let mut shown = Shown::default();
         for step in &moves {
             let Some(command) = world.command(step) else { continue };
             let before = world.epochs();
@@ -69,7 +71,7 @@ proptest! {
             }
             world.learn(&answer);
             history.check(&memory);
-            history.check_shown(&memory, &effects);
+            shown.check(&memory, &effects);
         }
         drain(&mut memory, &mut world, &mut history);
     }

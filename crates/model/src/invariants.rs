@@ -1,14 +1,10 @@
-//! What must hold after every step, recounted from the rows.
+//! What must hold after every step, recounted from the rows of the model. For tests and simulations: it panics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regatta_model::event::SubtaskRecord;
-use regatta_model::ledger::Effects;
-use regatta_model::memory::Memory;
-use regatta_model::subtask::State;
-use regatta_model::task::TaskRow;
-use regatta_model::*;
-use regatta_store::Queued;
+use crate::memory::Memory;
+use crate::subtask::{self, State};
+use crate::{SubtaskKey, TaskStatus, WorkerKey, task};
 
 /// What must hold from one step to the next.
 #[derive(Default)]
@@ -16,15 +12,13 @@ pub struct History {
     epochs: BTreeMap<SubtaskKey, (State, u32, i64)>,
     used: BTreeMap<WorkerKey, u32>,
     completed: BTreeSet<SubtaskKey>,
-    versions: BTreeMap<TaskId, u64>,
-    shown: BTreeMap<TaskKey, (Option<u64>, Shown)>,
 }
 
-/// What a task's page shows of its rows.
-type Shown = (TaskRow, Vec<(SubtaskRecord, Option<Queued>)>);
-
 impl History {
-    /// Checks everything about one state of the model.
+    /// Checks everything about one state of the model, and what changed since the last.
+    ///
+    /// # Panics
+    /// When something does not hold.
     pub fn check(&mut self, memory: &Memory) {
         for (row, _) in memory.tasks.values() {
             check_task(memory, row);
@@ -40,34 +34,6 @@ impl History {
         }
         let done = memory.subtasks.values().filter(|(row, _)| row.state == State::Completed);
         self.completed.extend(done.map(|(row, _)| row.head.key));
-    }
-
-    /// What the page of a task that has ended shows changes only with the version of its counters, by which it is
-    /// kept.
-    pub fn check_shown(&mut self, memory: &Memory, effects: &Effects) {
-        for change in &effects.progress {
-            if let Some(progress) = change.progress {
-                self.versions.insert(change.task, progress.version);
-            }
-        }
-        self.shown.retain(|key, _| memory.tasks.contains_key(key));
-        for (&key, (row, _)) in &memory.tasks {
-            if !row.status.is_ended() {
-                self.shown.remove(&key);
-                continue;
-            }
-            let subtasks = memory.subtasks_of(key).map(|row| {
-                let queued = matches!(row.state, State::Ready | State::Backoff).then(|| Queued::from(row));
-                (SubtaskRecord::from(row), queued)
-            });
-            // Lines of log are numbered too, and are on another page.
-            let shown = (TaskRow { seq: 0, ..row.clone() }, subtasks.collect());
-            let version = self.versions.get(&row.head.id).copied();
-            if let Some(before) = self.shown.insert(key, (version, shown)) {
-                let now = &self.shown[&key];
-                assert!(before.0 != now.0 || before.1 == now.1, "{before:?} became {now:?}");
-            }
-        }
     }
 
     fn check_workers(&mut self, memory: &Memory) {
