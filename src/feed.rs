@@ -3,6 +3,8 @@
 //! The past comes page by page over HTTP, what follows over the WebSocket, a hole in it (a watcher that was too slow, or a
 //! connection that was lost) again over HTTP. Not here: how anything is shown.
 
+use std::time::Duration;
+
 use regatta_client::api::TaskStatus;
 use regatta_client::api::frames::all::WatchFrame;
 use regatta_client::api::page::SeqQuery;
@@ -13,6 +15,9 @@ use uuid::Uuid;
 
 pub use regatta_client::api::frames::all::Event;
 
+/// The connection is looked at so often.
+const LOOK: Duration = Duration::from_millis(300);
+
 /// What a feed brings.
 #[derive(Debug)]
 pub enum Item {
@@ -20,6 +25,10 @@ pub enum Item {
     Event(Box<Event>),
     /// That was the past; what comes now is live. Comes once.
     CaughtUp,
+    /// The connection to the server is lost, and is made again; until [`Item::Back`] nothing is known.
+    Lost,
+    /// The connection is there again; what happened meanwhile follows.
+    Back,
     /// The task has ended, and every event was given. Nothing comes after it.
     Ended(Box<TaskDetail>),
 }
@@ -82,8 +91,24 @@ impl Source {
             return Ok(());
         }
         let mut watcher = self.client.watch_task(self.task, Some(self.seen + 1)).await?;
+        let mut look = tokio::time::interval(LOOK);
+        let mut connected = true;
         loop {
-            let frame = watcher.next().await?;
+            // A watcher connects again by itself and says nothing; who looks on shall know.
+            let frame = tokio::select! {
+                frame = watcher.next() => frame?,
+                _ = look.tick() => {
+                    if watcher.is_connected() != connected {
+                        connected = !connected;
+                        self.give(if connected { Item::Back } else { Item::Lost }).await?;
+                    }
+                    continue;
+                }
+            };
+            if !connected {
+                connected = true;
+                self.give(Item::Back).await?;
+            }
             let may_have_ended = match frame {
                 WatchFrame::TaskUpdate(update) => {
                     let ended = update.data.status.is_ended();

@@ -21,14 +21,17 @@ pub struct Scene<'a> {
     pub tick: usize,
     pub columns: usize,
     pub rows: usize,
+    /// Since when there is no connection to the server: what is shown is what was so then.
+    pub lost: Option<Time>,
 }
 
 impl Scene<'_> {
     /// The picture: a head with the progress, then a line a step. Never more than `rows` lines of `columns` columns.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.head(), self.bar()];
-        let room = self.rows.saturating_sub(lines.len() + 1).max(1);
-        let shown = self.choose(room);
+        let room = self.rows.saturating_sub(lines.len());
+        // The line that says how many are hidden takes the place of a step.
+        let shown = self.choose(if self.dag.steps.len() > room { room.saturating_sub(1) } else { room });
         let name = |step: &Step| 2 * step.depth.min(DEEPEST) + width(&step.row.name);
         let names = shown.iter().map(|step| name(step)).max().unwrap_or(0).min(self.columns / 2);
         let worker = |step: &Step| step.row.assigned_worker.map(self.worker).unwrap_or_default();
@@ -41,7 +44,13 @@ impl Scene<'_> {
         if hidden > 0 {
             lines.push(paint(DIM, cut(&format!("  … and {hidden} more steps"), self.columns)));
         }
+        lines.truncate(self.rows);
         lines
+    }
+
+    /// What the time is in the picture: it stands still while nothing is known.
+    fn now(&self) -> Time {
+        self.lost.unwrap_or(self.now)
     }
 
     fn head(&self) -> String {
@@ -57,18 +66,25 @@ impl Scene<'_> {
         let running = self.dag.count(SubtaskStatus::InProgress);
         let failed = self.dag.count(SubtaskStatus::Failed);
         let since = self.dag.started_at.unwrap_or(self.dag.created_at);
-        let took = time::seconds(time::between(since, self.dag.ended_at.unwrap_or(self.now)));
+        let took = time::seconds(time::between(since, self.dag.ended_at.unwrap_or(self.now())));
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         let busy = if running > 0 { format!(", {running} running") } else { String::new() };
         let figures = match &self.dag.waiting_for {
-            Some(why) if running == 0 && !self.dag.status.is_ended() => format!(" {done}/{total}, waits for {why}"),
+            Some(why) if running == 0 && !self.dag.status.is_ended() => format!(" {done}/{total}, waiting: {why}"),
             _ => format!(" {done}/{total}{busy}{failed}, {took}"),
+        };
+        let (style, figures) = match self.lost {
+            Some(lost) => {
+                let away = time::seconds(time::between(lost, self.now));
+                (WARN, format!(" {done}/{total}, no connection to the server for {away}; trying again"))
+            }
+            None => (PLAIN, figures),
         };
         let room = 30.min(self.columns / 3);
         let filled = (room * done).checked_div(total).unwrap_or(0);
         let bar = "━".repeat(filled);
         let rest = "─".repeat(room - filled);
-        cut_styled(&[(word::task(self.dag.status), &bar), (DIM, &rest), (PLAIN, &figures)], self.columns)
+        cut_styled(&[(word::task(self.dag.status), &bar), (DIM, &rest), (style, &figures)], self.columns)
     }
 
     /// The steps that there is room for: what moves or went wrong first, then what comes next, then what is done; shown in
@@ -95,7 +111,11 @@ impl Scene<'_> {
     fn step(&self, step: &Step, names: usize, workers: usize, tools: usize) -> String {
         let row = &step.row;
         let (glyph, style) = word::subtask(row.status);
-        let glyph = if row.status == SubtaskStatus::InProgress { SPINNER[self.tick % SPINNER.len()] } else { glyph };
+        let glyph = match row.status {
+            SubtaskStatus::InProgress if self.lost.is_some() => "?",
+            SubtaskStatus::InProgress => SPINNER[self.tick % SPINNER.len()],
+            _ => glyph,
+        };
         let indent = " ".repeat(2 * step.depth.min(DEEPEST));
         let pad = |text: &str, room: usize| {
             let text = cut(text, room);
@@ -107,7 +127,7 @@ impl Scene<'_> {
         let took = row
             .started_at
             .filter(|_| ran && row.status != SubtaskStatus::Queued)
-            .map(|from| time::seconds(time::between(from, row.completed_at.unwrap_or(self.now))))
+            .map(|from| time::seconds(time::between(from, row.completed_at.unwrap_or(self.now()))))
             .unwrap_or_default();
         let (note_style, note) = self.note(step);
         let parts = [
@@ -143,7 +163,7 @@ impl Scene<'_> {
                 (DIM, text)
             }
             SubtaskStatus::Queued => match &row.waiting_for {
-                Some(why) => (WARN, format!("waits for {}", one_line(why))),
+                Some(why) => (WARN, format!("waiting: {}", one_line(why))),
                 None => (DIM, "queued".to_owned()),
             },
             SubtaskStatus::InProgress => {
@@ -185,7 +205,11 @@ mod tests {
 
     fn picture(dag: &Dag, columns: usize, rows: usize) -> Vec<String> {
         let now = Time::from_micros(dag.created_at.as_micros() + 2_500_000);
-        let scene = Scene { dag, worker: &|_| "worker-1".to_owned(), now, tick: 0, columns, rows };
+        scene(dag, now, None, columns, rows)
+    }
+
+    fn scene(dag: &Dag, now: Time, lost: Option<Time>, columns: usize, rows: usize) -> Vec<String> {
+        let scene = Scene { dag, worker: &|_| "worker-1".to_owned(), now, tick: 0, columns, rows, lost };
         scene.lines().iter().map(|line| anstream::adapter::strip_str(line).to_string().trim_end().to_owned()).collect()
     }
 
@@ -210,7 +234,7 @@ mod tests {
                 "━━━━━━━─────────────────────── 1/4, 1 running, 2.50 s",
                 "✓ Split      worker-1  command    2.50 s",
                 "⠋   Count A  worker-1  command    2.50 s  17 words",
-                "…   Count B  worker-1  command            waits for a free slot",
+                "…   Count B  worker-1  command            waiting: a free slot",
                 "·     Merge                               after Count A, Count B",
             ]
         );
@@ -223,9 +247,18 @@ mod tests {
             for rows in 1..10 {
                 let picture = picture(&dag, columns, rows);
                 assert!(picture.iter().all(|line| width(line) <= columns), "{columns}: {picture:?}");
-                assert!(picture.len() <= rows.max(4), "{rows}: {picture:?}");
+                assert!(picture.len() <= rows, "{rows}: {picture:?}");
             }
         }
+    }
+
+    #[test]
+    fn without_a_connection_nothing_seems_to_move() {
+        let dag = dag();
+        let at = |seconds: i64| Time::from_micros(dag.created_at.as_micros() + seconds * 1_000_000);
+        let picture = scene(&dag, at(60), Some(at(2)), 100, 20);
+        assert!(picture[1].ends_with(" 1/4, no connection to the server for 58.0 s; trying again"), "{picture:?}");
+        assert!(picture[3].starts_with("?   Count A") && picture[3].contains("2.00 s"), "{picture:?}");
     }
 
     #[test]

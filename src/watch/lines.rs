@@ -10,6 +10,7 @@ use regatta_client::api::{SubtaskStatus, Time};
 use uuid::Uuid;
 
 use super::names::Names;
+use crate::context::Context;
 use crate::exit::Failure;
 use crate::feed::{Event, Feed, Item};
 use crate::ui::style::{BOLD, DIM, one_line, paint};
@@ -19,7 +20,7 @@ use crate::ui::{time, word};
 ///
 /// # Errors
 /// When the server is lost, or the output cannot be written.
-pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<TaskDetail, Failure> {
+pub async fn show(context: &Context, client: &Client, task: TaskDetail, mut feed: Feed) -> Result<TaskDetail, Failure> {
     let mut names = Names::new(client);
     let mut steps: HashMap<Uuid, Step> = HashMap::new();
     for row in &task.subtasks {
@@ -30,6 +31,14 @@ pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<T
         let event = match feed.next().await? {
             Item::Event(event) => event,
             Item::CaughtUp => continue,
+            Item::Lost => {
+                super::connection(context, false);
+                continue;
+            }
+            Item::Back => {
+                super::connection(context, true);
+                continue;
+            }
             Item::Ended(task) => return Ok(*task),
         };
         match *event {

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use regatta_client::Client;
-use regatta_client::api::SubtaskStatus;
 use regatta_client::api::page::PageQuery;
 use regatta_client::api::task::TaskDetail;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use regatta_client::api::{SubtaskStatus, Time};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::dag::Dag;
 use super::draw::Scene;
@@ -20,6 +20,8 @@ use crate::ui;
 const FRAME: Duration = Duration::from_millis(100);
 /// Why something waits is asked so often: it is worked out on reading and no event tells it.
 const REASONS: Duration = Duration::from_secs(2);
+/// So long the picture waits for what it asks.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Draws until the task ends; answers with the task as it ended.
 ///
@@ -33,6 +35,7 @@ pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<T
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut caught_up = false;
+    let mut lost = None;
     let mut asked = Instant::now();
     loop {
         tokio::select! {
@@ -43,27 +46,37 @@ pub async fn show(client: &Client, task: TaskDetail, mut feed: Feed) -> Result<T
                     }
                 }
                 Item::CaughtUp => caught_up = true,
+                Item::Lost => lost = Some(ui::time::now()),
+                Item::Back => lost = None,
                 Item::Ended(task) => {
                     dag.refresh((*task).clone());
                     names.learn(dag.workers()).await?;
-                    canvas.draw(&dag, &names)?;
+                    canvas.draw(&dag, &names, None)?;
                     return Ok(*task);
                 }
             },
             _ = frames.tick(), if caught_up => {
-                if asked.elapsed() >= REASONS {
-                    asked = Instant::now();
-                    reasons(client, &mut dag, id).await?;
+                if lost.is_none() {
+                    let asking = async {
+                        if asked.elapsed() >= REASONS {
+                            asked = Instant::now();
+                            reasons(client, &mut dag, id).await?;
+                        }
+                        names.learn(dag.workers()).await
+                    };
+                    // A server that goes away just now shall not stop the picture; what is missing is asked for again.
+                    if let Ok(asked) = timeout(ANSWER, asking).await {
+                        asked?;
+                    }
                 }
-                names.learn(dag.workers()).await?;
-                canvas.draw(&dag, &names)?;
+                canvas.draw(&dag, &names, lost)?;
             }
         }
     }
 }
 
 /// Asks why the first queued steps wait. A server that is away just now says nothing.
-async fn reasons(client: &Client, dag: &mut Dag, id: uuid::Uuid) -> Result<(), Failure> {
+async fn reasons(client: &Client, dag: &mut Dag, id: uuid::Uuid) -> Result<(), regatta_client::Error> {
     if dag.count(SubtaskStatus::Queued) == 0 {
         return Ok(());
     }
@@ -75,7 +88,7 @@ async fn reasons(client: &Client, dag: &mut Dag, id: uuid::Uuid) -> Result<(), F
             Ok(())
         }
         Err(error) if error.is_unreachable() => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -97,10 +110,12 @@ impl Canvas {
         Ok(Self { lines: 0, tick: 0, colors })
     }
 
-    fn draw(&mut self, dag: &Dag, names: &Names) -> io::Result<()> {
+    fn draw(&mut self, dag: &Dag, names: &Names, lost: Option<Time>) -> io::Result<()> {
         let (columns, rows) = ui::terminal().unwrap_or((80, 24));
+        // The cursor rests on the line below: a picture as tall as the terminal would push its own head out each time.
+        let rows = rows.saturating_sub(1).max(1);
         let worker = |id| names.of(id);
-        let scene = Scene { dag, worker: &worker, now: ui::time::now(), tick: self.tick, columns, rows };
+        let scene = Scene { dag, worker: &worker, now: ui::time::now(), tick: self.tick, columns, rows, lost };
         let picture = scene.lines();
         let mut text = String::new();
         if self.lines > 0 {

@@ -7,6 +7,8 @@ mod live;
 pub mod names;
 pub mod results;
 
+use std::io::Write;
+
 use regatta_client::Client;
 use regatta_client::api::task::TaskDetail;
 use uuid::Uuid;
@@ -16,6 +18,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::feed::{Feed, Item, ended_well};
 use crate::signals;
 use crate::ui;
+use crate::ui::style::{WARN, paint};
 
 /// How a task is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +54,8 @@ pub async fn task(context: &Context, client: &Client, id: Uuid, form: Form) -> O
     let shown = async {
         match form {
             Form::Live => live::show(client, task, feed).await,
-            Form::Lines => lines::show(client, task, feed).await,
-            Form::Json => json(feed).await,
+            Form::Lines => lines::show(context, client, task, feed).await,
+            Form::Json => json(context, feed).await,
         }
     };
     let ended = tokio::select! {
@@ -66,14 +69,30 @@ pub async fn task(context: &Context, client: &Client, id: Uuid, form: Form) -> O
     Ok(if ended_well(&ended) { Exit::Done } else { Exit::Failed })
 }
 
-async fn json(mut feed: Feed) -> Result<TaskDetail, Failure> {
+async fn json(context: &Context, mut feed: Feed) -> Result<TaskDetail, Failure> {
     loop {
         match feed.next().await? {
             Item::Event(event) => ui::json::print_line(&event)?,
             Item::CaughtUp => {}
+            Item::Lost => connection(context, false),
+            Item::Back => connection(context, true),
             Item::Ended(task) => return Ok(*task),
         }
     }
+}
+
+/// Says that the connection to the server is lost, or there again; not among what is printed.
+pub fn connection(context: &Context, is_back: bool) {
+    if context.globals.quiet {
+        return;
+    }
+    let text = if is_back {
+        "connected to the server again"
+    } else {
+        "the connection to the server is lost; trying again (Ctrl-C ends only this)"
+    };
+    // Where it cannot be written, nobody listens.
+    let _ = writeln!(anstream::stderr().lock(), "{}", paint(WARN, text));
 }
 
 /// Waits until a task ends.

@@ -5,9 +5,11 @@
 mod errors;
 mod examples;
 mod house;
+mod in_place;
 mod kill;
 mod output;
 mod rig;
 mod settings;
 mod stop;
+mod terminal;
 mod watch;

@@ -47,7 +47,7 @@ fn status_says_what_waits_and_why() {
     });
     assert!(status.contains("worker-1") && status.contains(&id), "{status}");
     let task = platform.run(&["task", "get", &id]).ok().stdout;
-    assert!(task.contains("waits for no online worker offers gemini_cli"), "{task}");
+    assert!(task.contains("waiting: no online worker offers gemini_cli"), "{task}");
     let json = platform.run(&["status", "--json"]).ok().json();
     assert_eq!(json["stats"]["waiting"][0]["subtasks"], 1, "{json:#}");
 }

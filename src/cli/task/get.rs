@@ -124,7 +124,7 @@ fn steps(rows: &[SubtaskRow], names: &Names) -> Table {
         let tool = row.assigned_tool.as_ref().or(row.tool.as_ref()).cloned().unwrap_or_default();
         let tool = if row.simulated { format!("{tool} (simulated)") } else { tool };
         let note = match (&row.waiting_for, &row.error) {
-            (Some(why), _) => Cell::new(WARN, format!("waits for {why}")),
+            (Some(why), _) => Cell::new(WARN, format!("waiting: {why}")),
             (None, Some(error)) => Cell::new(BAD, error),
             (None, None) => Cell::from(""),
         };

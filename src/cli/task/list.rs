@@ -87,7 +87,7 @@ pub fn table(tasks: &[TaskSummary]) -> Table {
     for task in tasks {
         let what = match &task.waiting_for {
             Some(why) if task.status != TaskStatus::Completed => {
-                Cell::new(WARN, format!("{}: waits for {why}", task.description))
+                Cell::new(WARN, format!("{}: waiting: {why}", task.description))
             }
             _ => Cell::from(&task.description),
         };

@@ -77,6 +77,7 @@ impl Logs {
                     }
                 }
                 Item::CaughtUp => {}
+                Item::Lost | Item::Back => crate::watch::connection(context, matches!(item, Item::Back)),
                 Item::Ended(_) => return Ok(Exit::Done),
             }
         }

@@ -100,6 +100,11 @@ impl Link {
         }))
     }
 
+    /// Whether there is a connection, as far as is known.
+    pub(super) fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// Whether the connection is new and [`Link::settle`] was not called since.
     pub(super) fn is_fresh(&self) -> bool {
         self.fresh

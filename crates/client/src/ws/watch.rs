@@ -75,6 +75,12 @@ impl Watcher {
         }
     }
 
+    /// Whether there is a connection now. Without one [`Watcher::next`] makes it again, which may take a while that a person
+    /// who watches wants to know of.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+
     /// Watches one more topic. A task that is watched already starts again at its `from_seq`.
     ///
     /// # Errors
