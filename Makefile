@@ -68,17 +68,21 @@ bench: ## measure speed and memory against their limits (about 5 minutes)
 	@echo; echo "The store alone, in process, against a plain loop over the same rows:"
 	@$(CARGO) run --release --locked --quiet -p regatta-store --example store_bench
 
-install: ## put regatta on your PATH, with completions for your shell
-	$(CARGO) install --path . --locked
-	@bin="$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}/bin/regatta"; \
+install: ## put regatta on your PATH, with completions for your shell (PREFIX=DIR: into DIR/bin)
+	$(CARGO) install --path . --locked $(if $(PREFIX),--root '$(PREFIX)') $(INSTALL)
+	@prefix='$(PREFIX)'; bin="$${prefix:-$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}}/bin/regatta"; \
+	test -x "$$bin" || { echo "cargo did not put regatta at $$bin: set PREFIX to where it should go" >&2; exit 1; }; \
 	case "$${SHELL##*/}" in \
-		zsh) file="$$HOME/.zfunc/_regatta"; shell=zsh; note=" (needs ~/.zfunc in your fpath)" ;; \
+		zsh) file="$$HOME/.zfunc/_regatta"; shell=zsh; note=" (put \`fpath+=~/.zfunc\` before \`compinit\` in ~/.zshrc)" ;; \
 		fish) file="$${XDG_CONFIG_HOME:-$$HOME/.config}/fish/completions/regatta.fish"; shell=fish; note="" ;; \
 		*) file="$${XDG_DATA_HOME:-$$HOME/.local/share}/bash-completion/completions/regatta"; shell=bash; note="" ;; \
 	esac; \
 	mkdir -p "$$(dirname "$$file")"; "$$bin" completions "$$shell" > "$$file"; \
-	echo "completions for $$shell: $$file$$note"; \
-	command -v regatta >/dev/null || echo "add $$(dirname "$$bin") to your PATH"
+	echo "the program: $$bin"; \
+	echo "completions for $$shell, in new terminals: $$file$$note"; \
+	found=$$(command -v regatta || true); \
+	if [[ -z $$found ]]; then echo "add $$(dirname "$$bin") to your PATH"; \
+	elif [[ ! $$found -ef $$bin ]]; then echo "mind that your PATH finds another one first: $$found"; fi
 
 fmt: ## format the code
 	$(CARGO) fmt --all

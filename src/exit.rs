@@ -94,6 +94,12 @@ impl From<regatta_client::Error> for Failure {
             error if error.is_unreachable() => Exit::Unreachable,
             _ => Exit::Failed,
         };
+        // The server's own sentence is for who writes requests; who typed a command wants to know what does not fit.
+        if let Some(problem) = error.problem().filter(|problem| problem.status == 422 && !problem.errors.is_empty()) {
+            let fields = problem.errors.iter().map(|error| format!("\n  {}: {}", error.field, error.message));
+            let what = format!("the server refuses what does not fit{}", fields.collect::<String>());
+            return Self { exit, what, hint: None };
+        }
         let text = error.to_string();
         // The client's own sentences say first what happened and, after a semicolon, what to do; a server's answer
         // stays whole, with the fields it names.

@@ -17,6 +17,8 @@ pub use regatta_client::api::frames::all::Event;
 
 /// The connection is looked at so often.
 const LOOK: Duration = Duration::from_millis(300);
+/// An answer that takes longer is said to be missing.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What a feed brings.
 #[derive(Debug)]
@@ -25,9 +27,10 @@ pub enum Item {
     Event(Box<Event>),
     /// That was the past; what comes now is live. Comes once.
     CaughtUp,
-    /// The connection to the server is lost, and is made again; until [`Item::Back`] nothing is known.
+    /// The server is away: its connection is lost and is made again, or it does not answer. Until [`Item::Back`] nothing is
+    /// known.
     Lost,
-    /// The connection is there again; what happened meanwhile follows.
+    /// The server is there again; what happened meanwhile follows.
     Back,
     /// The task has ended, and every event was given. Nothing comes after it.
     Ended(Box<TaskDetail>),
@@ -90,7 +93,7 @@ impl Source {
         if self.ended().await? {
             return Ok(());
         }
-        let mut watcher = self.client.watch_task(self.task, Some(self.seen + 1)).await?;
+        let mut watcher = self.answer(self.client.watch_task(self.task, Some(self.seen + 1))).await?;
         let mut look = tokio::time::interval(LOOK);
         let mut connected = true;
         loop {
@@ -161,7 +164,7 @@ impl Source {
     async fn past(&mut self) -> Result<(), Stop> {
         loop {
             let page = SeqQuery { after_seq: Some(self.seen), limit: Some(1000) };
-            let page = self.client.events(self.task, &page).await?;
+            let page = self.answer(self.client.events(self.task, &page)).await?;
             for event in page.events {
                 if let Some(seq) = event.seq() {
                     self.numbered(event, seq).await?;
@@ -176,13 +179,25 @@ impl Source {
 
     /// Whether the task has ended; then everything was given, and its end too.
     async fn ended(&mut self) -> Result<bool, Stop> {
-        let task = self.client.task(self.task).await?;
+        let task = self.answer(self.client.task(self.task)).await?;
         if !task.status.is_ended() {
             return Ok(false);
         }
         self.past().await?;
         self.give(Item::Ended(Box::new(task))).await?;
         Ok(true)
+    }
+
+    /// What the server answers. The client is patient, and who looks on shall know why nothing moves.
+    async fn answer<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Stop> {
+        let mut call = std::pin::pin!(call);
+        if let Ok(answer) = tokio::time::timeout(ANSWER, call.as_mut()).await {
+            return Ok(answer?);
+        }
+        self.give(Item::Lost).await?;
+        let answer = call.await?;
+        self.give(Item::Back).await?;
+        Ok(answer)
     }
 
     async fn give(&self, item: Item) -> Result<(), Stop> {

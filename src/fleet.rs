@@ -32,6 +32,8 @@ pub struct Plan {
 pub enum News {
     /// A worker printed a line.
     Line { worker: String, text: String },
+    /// A worker that had ended runs again, as this process.
+    Again { worker: String, pid: u32 },
     /// A worker ended, and starts again after this pause.
     Ended { worker: String, how: String, pause: Duration },
 }
@@ -107,10 +109,16 @@ struct Keeper {
 impl Keeper {
     async fn keep(mut self) {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let mut again = false;
         loop {
             let started = Instant::now();
             let how = match self.spawn() {
-                Ok(child) => self.watch(child).await,
+                Ok(child) => {
+                    if let Some(pid) = child.id().filter(|_| again) {
+                        self.tell(News::Again { worker: self.plan.name.clone(), pid }).await;
+                    }
+                    self.watch(child).await
+                }
                 Err(error) => format!("could not be started: {error}"),
             };
             if *self.phase.borrow() != Phase::Run {
@@ -119,6 +127,7 @@ impl Keeper {
             if started.elapsed() > STEADY {
                 backoff.reset();
             }
+            again = true;
             let pause = backoff.pause();
             self.tell(News::Ended { worker: self.plan.name.clone(), how, pause }).await;
             tokio::select! {

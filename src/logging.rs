@@ -26,7 +26,8 @@ pub struct LogArgs {
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// What to log: error, warn, info, debug, trace, or by part: info,regatta_engine=debug [default: info]
+    /// What to log: error, warn, info, debug, trace, or by part: info,regatta_engine=debug
+    /// [default: info; `up`: warn]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }

@@ -24,6 +24,10 @@ pub async fn task(client: &Client, text: &str) -> Result<Uuid, Failure> {
     let latest = text == "latest";
     let part = text.to_ascii_lowercase();
     if !latest && (part.len() < 4 || !part.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')) {
+        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Failure::usage(format!("{text:?} is too little of a task id"))
+                .hint("give at least four characters, or `latest`; `regatta task list` shows the ids"));
+        }
         return Err(Failure::usage(format!("{text:?} is no task id"))
             .hint("`regatta task list` shows them; the beginning of one, or `latest`, will do too"));
     }

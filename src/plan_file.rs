@@ -2,7 +2,8 @@
 //!
 //! The keys are those of the body of `POST /tasks` and of its steps, see [`CreateTask`]; `task_type` is `custom`
 //! unless the file says otherwise. A key that nobody knows is an error, because a misspelt `depends_on` would
-//! silently change the plan. What only the server can judge (cycles, limits) is left to it.
+//! silently change the plan. What only the server can judge (cycles, limits) is left to it, and its answer is told at the
+//! place in the file that it is about, see [`PlanFile::explain`].
 //!
 //! `[vars]` names texts that stand in for `${name}` in every string of the file; `--var name=text` replaces them.
 //! Two are there unasked: `${here}`, the folder in which the command was typed, and `${plan_dir}`, that of the
@@ -10,6 +11,7 @@
 
 mod closest;
 mod error;
+mod explain;
 mod vars;
 
 use std::path::Path;
@@ -53,15 +55,32 @@ const STEP_KEYS: [&str; 10] = [
 ];
 const VARS: &str = "vars";
 
+/// A plan file that was read.
+#[derive(Debug)]
+pub struct PlanFile {
+    /// The request that it makes.
+    pub task: CreateTask,
+    /// Its name, for errors.
+    file: String,
+    /// Its text.
+    text: String,
+}
+
 /// Reads a plan file; `overrides` are the `--var name=text` of the command line, later ones win.
 ///
 /// # Errors
 /// When the file cannot be read, is no TOML, has a key or a variable that nobody knows, or a value that does not
 /// fit; with line and column where there is one.
-pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<CreateTask, PlanFileError> {
+pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<PlanFile, PlanFileError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let bytes = std::fs::read(path)
         .map_err(|error| PlanFileError::of_file(&name, format!("the plan cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let (good, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let text = String::from_utf8_lossy(good) + String::from_utf8_lossy(bad);
+        let place = good.len()..good.len() + 1;
+        PlanFileError::at(&name, &text, place, "a plan is UTF-8, and this is not: save the file as UTF-8".to_owned())
+    })?;
     let mut vars = Vars::default();
     let here = std::env::current_dir().ok();
     if let Some(here) = here.as_deref().and_then(Path::to_str) {
@@ -70,14 +89,15 @@ pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<CreateTask, P
     if let Some(dir) = std::path::absolute(path).ok().as_deref().and_then(Path::parent).and_then(Path::to_str) {
         vars.built_in("plan_dir", dir);
     }
-    parse(&name, &text, vars, overrides)
+    let task = parse(&name, &text, vars, overrides)?;
+    Ok(PlanFile { task, file: name, text })
 }
 
 fn parse(file: &str, text: &str, mut vars: Vars, overrides: &[(String, String)]) -> Result<CreateTask, PlanFileError> {
     let at = |span, message: String| PlanFileError::at(file, text, span, message);
     let toml_error = |error: toml::de::Error| match error.span() {
-        Some(span) => at(span, error.message().to_owned()),
-        None => PlanFileError::of_file(file, error.message().to_owned()),
+        Some(span) => at(span, in_toml(error.message())),
+        None => PlanFileError::of_file(file, in_toml(error.message())),
     };
 
     let mut table = DeTable::parse(text).map_err(toml_error)?;
@@ -97,6 +117,20 @@ fn parse(file: &str, text: &str, mut vars: Vars, overrides: &[(String, String)])
         .entry(Spanned::new(0..0, "task_type".into()))
         .or_insert_with(|| Spanned::new(0..0, DeValue::String("custom".into())));
     CreateTask::deserialize(Deserializer::from(table)).map_err(toml_error)
+}
+
+/// A message about types in the words of TOML instead of those of Rust.
+fn in_toml(message: &str) -> String {
+    let words = [
+        ("expected u32", "expected a whole number that is not negative"),
+        ("expected i32", "expected a whole number"),
+        ("expected a sequence", "expected a list such as [\"a\", \"b\"]"),
+        ("expected a map", "expected a table such as { a = \"b\" }"),
+        ("expected a boolean", "expected true or false"),
+        ("invalid type: sequence", "invalid type: a list"),
+        ("invalid type: map", "invalid type: a table"),
+    ];
+    words.iter().fold(message.to_owned(), |text, (rust, toml)| text.replace(rust, toml))
 }
 
 /// Every key of the task and of its steps must be known.

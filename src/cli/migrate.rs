@@ -75,7 +75,12 @@ impl Migrate {
                 table.row([Cell::from(change.version), Cell::from(&change.name), applied]);
             }
             let mut out = anstream::stdout().lock();
-            let state = if pending == 0 { "up to date".to_owned() } else { format!("{pending} changes to apply") };
+            let state = match pending {
+                0 => "up to date".to_owned(),
+                _ if !path.exists() => "does not exist yet; a server, or this without --check, makes it".to_owned(),
+                1 => "one change to apply".to_owned(),
+                _ => format!("{pending} changes to apply"),
+            };
             writeln!(out, "{}: {state}", path.display())?;
             write!(out, "{}", table.render(ui::terminal().map(|(width, _)| width)))?;
         }

@@ -11,11 +11,13 @@ use serde_json::json;
 use super::{task, workers};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
-use crate::ui::style::{BAD, BOLD, DIM, GOOD, LIVE, PLAIN, WARN, paint};
+use crate::ui::style::{BAD, BOLD, DIM, GOOD, LIVE, PLAIN, WARN, paint, width};
 use crate::ui::{self, time};
 
 /// How many tasks and how many workers a screen shows.
 const ROWS: usize = 8;
+/// Where the figures of its head begin.
+const INDENT: usize = 13;
 
 /// What runs, what waits and why, on one screen
 ///
@@ -42,10 +44,10 @@ impl Status {
             ui::json::print(&json!({ "server": client.server(), "stats": stats, "workers": workers, "tasks": tasks }))?;
             return Ok(Exit::Done);
         }
-        let width = ui::terminal().map(|(width, _)| width);
+        let columns = ui::terminal().map(|(columns, _)| columns);
         let mut out = anstream::stdout().lock();
         writeln!(out, "{} {}", paint(BOLD, "Regatta"), paint(DIM, format!("at {}", client.server())))?;
-        write!(out, "{}", overview(&stats))?;
+        write!(out, "{}", overview(&stats, columns.unwrap_or(usize::MAX)))?;
         if !stats.waiting.is_empty() {
             writeln!(out, "\n{}", paint(BOLD, "WAITING FOR"))?;
             for waiting in &stats.waiting {
@@ -56,7 +58,7 @@ impl Status {
         if workers.is_empty() {
             writeln!(out, "no workers; start one: regatta worker --server {} --tools command", client.server())?;
         } else {
-            write!(out, "{}", workers::list::table(&workers).render(width))?;
+            write!(out, "{}", workers::list::table(&workers).render(columns))?;
             if stats.workers.total > workers.len() as u64 {
                 let more = stats.workers.total - workers.len() as u64;
                 writeln!(out, "{}", paint(DIM, format!("… {more} more: regatta workers list")))?;
@@ -66,7 +68,7 @@ impl Status {
         if tasks.is_empty() {
             writeln!(out, "no tasks yet; submit one: regatta task submit --help")?;
         } else {
-            write!(out, "{}", task::list::table(&tasks).render(width))?;
+            write!(out, "{}", task::list::table(&tasks).render(columns))?;
             if stats.tasks.total > tasks.len() as u64 {
                 let more = stats.tasks.total - tasks.len() as u64;
                 writeln!(out, "{}", paint(DIM, format!("… {more} more: regatta task list")))?;
@@ -77,7 +79,7 @@ impl Status {
 }
 
 /// The figures, a line each.
-fn overview(stats: &Stats) -> String {
+fn overview(stats: &Stats, columns: usize) -> String {
     let (tasks, subtasks, workers) = (&stats.tasks, &stats.subtasks, &stats.workers);
     let part = |style, count: u64, name: &str| {
         let text = format!("{count} {name}");
@@ -113,6 +115,43 @@ fn overview(stats: &Stats) -> String {
     let minutes = format!("last {} min", throughput.window_seconds / 60);
     [("tasks", &tasks[..]), ("subtasks", &subtasks), ("workers", &workers), (&minutes, &figures)]
         .iter()
-        .map(|(name, parts)| format!("  {} {}\n", paint(DIM, format!("{name:<10}")), parts.join(", ")))
+        .map(|(name, parts)| {
+            format!("  {} {}\n", paint(DIM, format!("{name:<10}")), listed(parts, columns.saturating_sub(INDENT)))
+        })
         .collect()
+}
+
+/// Parts in a row, going on below where the terminal ends.
+fn listed(parts: &[String], columns: usize) -> String {
+    let mut text = String::new();
+    let mut used = 0;
+    for (at, part) in parts.iter().enumerate() {
+        let comma = if at + 1 < parts.len() { "," } else { "" };
+        let length = width(&anstream::adapter::strip_str(part).to_string()) + comma.len();
+        if used > 0 && used + 1 + length > columns {
+            text.push_str(&format!("\n{:INDENT$}", ""));
+            used = 0;
+        } else if used > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(part);
+        text.push_str(comma);
+        used += length;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_go_on_below_where_the_terminal_ends() {
+        let parts = ["10 running".to_owned(), paint(GOOD, "2 queued"), "3 failed".to_owned()];
+        let plain = |columns| anstream::adapter::strip_str(&listed(&parts, columns)).to_string();
+        assert_eq!(plain(100), "10 running, 2 queued, 3 failed");
+        assert_eq!(plain(21), format!("10 running, 2 queued,\n{:INDENT$}3 failed", ""));
+        assert_eq!(plain(5), format!("10 running,\n{:INDENT$}2 queued,\n{:INDENT$}3 failed", "", ""));
+    }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use regatta_client::Client;
 use regatta_client::api::worker::WorkersQuery;
+use regatta_client::api::{Time, WorkerStatus};
+use tokio::time::timeout;
 
 use super::serve::listen;
 use crate::context::Context;
@@ -18,6 +20,7 @@ use crate::node::NodeOptions;
 use crate::ready::{Child, Ready};
 use crate::signals::Signals;
 use crate::ui::style::{BOLD, DIM, LIVE, WARN, one_line, paint};
+use crate::ui::time;
 
 /// How many workers there are when nobody says.
 const WORKERS: u32 = 2;
@@ -29,6 +32,8 @@ const DEMO_TOOLS: &str = "simulate:claude_code,simulate:gemini_cli,simulate:olla
 const DEMO_NAME: &str = "demo-agents";
 /// After so long without all workers, what is there is shown.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// So long an answer is waited for that only makes a sentence better.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Everything on this machine: server, store and workers
 ///
@@ -97,8 +102,15 @@ impl Up {
             None => listen(self.listen.clone(), file.serve.listen.as_deref()),
         };
         let lease_seconds = self.lease_seconds.or(file.serve.lease_seconds);
-        let node = NodeOptions { database: data.join("regatta.db"), listen, lease_seconds }.build().await?;
+        let first = listen.first().cloned().unwrap_or_default();
+        let node = NodeOptions { database: data.join("regatta.db"), listen, lease_seconds };
+        let node = match node.build().await {
+            Ok(node) => node,
+            Err(failure) => return Err(already_up(failure, &first).await),
+        };
         let url = node.url();
+        // By the clock that the server's times come from.
+        let up_since = time::now();
 
         let (drain_node, node_drains) = tokio::sync::oneshot::channel::<()>();
         let running = node.run(async {
@@ -112,7 +124,7 @@ impl Up {
         let client = Client::new(regatta_client::Options { server: url.clone(), ..Default::default() })?;
 
         // Until the workers are there: theirs and the server's own end are looked after meanwhile.
-        let mut started = std::pin::pin!(tokio::time::timeout(PATIENCE, registered(&client, &names)));
+        let mut started = std::pin::pin!(tokio::time::timeout(PATIENCE, registered(&client, &names, up_since)));
         let stopped_early = loop {
             tokio::select! {
                 ended = running.as_mut() => return ended.map(|()| Exit::Done),
@@ -122,12 +134,15 @@ impl Up {
             }
         };
         if !stopped_early {
+            if !context.globals.quiet {
+                let before = timeout(ANSWER, client.stats()).await.ok().and_then(Result::ok);
+                let before = before.map_or(0, |stats| stats.tasks.in_progress + stats.tasks.pending);
+                self.welcome(&url, &data, &binary, &fleet, before)?;
+            }
+            // Last: who waits for it finds everything said.
             if let Some(file) = &self.ready_file {
                 let workers = fleet.processes().into_iter().map(|(name, pid)| Child { name, pid }).collect();
                 Ready { url: url.clone(), pid: std::process::id(), workers }.write(file)?;
-            }
-            if !context.globals.quiet {
-                self.welcome(&url, &data, &binary, &fleet)?;
             }
             loop {
                 tokio::select! {
@@ -139,8 +154,17 @@ impl Up {
         }
 
         if !context.globals.quiet {
+            let page =
+                timeout(ANSWER, client.workers(&WorkersQuery { limit: Some(100), ..WorkersQuery::default() })).await;
+            let running =
+                page.map_or(0, |page| page.map_or(0, |page| page.workers.iter().map(|one| one.busy_slots).sum()));
+            let text = match running {
+                0 => "stopping".to_owned(),
+                1 => "stopping: one subtask runs and may finish; Ctrl-C again does not wait".to_owned(),
+                running => format!("stopping: {running} subtasks run and may finish; Ctrl-C again does not wait"),
+            };
             // The terminal may be gone, and stopping goes on all the same.
-            let _ = writeln!(anstream::stderr().lock(), "\nstopping: what runs may finish; Ctrl-C again does not wait");
+            let _ = writeln!(anstream::stderr().lock(), "\n{text}");
         }
         fleet.drain();
         let ended = {
@@ -202,14 +226,15 @@ impl Up {
     }
 
     /// What runs where, and what to try next.
-    fn welcome(&self, url: &str, data: &Path, binary: &Path, fleet: &Fleet) -> Result<(), Failure> {
+    fn welcome(&self, url: &str, data: &Path, binary: &Path, fleet: &Fleet, before: u64) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
         let line = |name: &str| paint(DIM, format!("{name:<8}"));
         writeln!(out, "{} {}", paint(BOLD, "Regatta is up at"), paint(LIVE.bold(), url))?;
         writeln!(out, "  {} {url}/docs", line("API"))?;
         writeln!(out, "  {} {}", line("data"), data.display())?;
         let mut demo = false;
-        for (name, pid) in fleet.processes() {
+        let workers = fleet.processes();
+        for (name, pid) in workers.iter().map(|(name, pid)| (name.as_str(), pid)) {
             let (what, simulated) = if name == DEMO_NAME {
                 demo = true;
                 ("simulated claude_code, gemini_cli and ollama", paint(WARN, " (simulated)"))
@@ -217,6 +242,10 @@ impl Up {
                 ("runs programs (command)", String::new())
             };
             writeln!(out, "  {} {name}{simulated}, process {pid}: {what}", line("worker"))?;
+        }
+        if before > 0 {
+            let tasks = if before == 1 { "one task that was".to_owned() } else { format!("{before} tasks that were") };
+            writeln!(out, "  {} {tasks} not done goes on", line("before"))?;
         }
         if demo {
             let text =
@@ -233,6 +262,9 @@ impl Up {
             "task submit --watch \"Show the date\" -- date"
         };
         writeln!(out, "\nTry next, in another terminal:")?;
+        if workers.is_empty() {
+            writeln!(out, "  {command} worker --server {url} --tools command")?;
+        }
         writeln!(out, "  {command}{server} {program}")?;
         if demo {
             writeln!(out, "  {command}{server} task submit --watch \"Add a login page to the shop\"")?;
@@ -243,14 +275,30 @@ impl Up {
     }
 }
 
-/// Waits until workers of these names have an open line.
-async fn registered(client: &Client, names: &[String]) {
+/// Says that there is one already where one answers: typing `up` twice is the likeliest reason.
+async fn already_up(failure: Failure, listen: &str) -> Failure {
+    let options = regatta_client::Options { server: format!("http://{listen}"), timeout: ANSWER, ..Default::default() };
+    let Ok(client) = Client::new(options) else { return failure };
+    match timeout(ANSWER, client.health()).await {
+        Ok(Ok(_)) => failure.hint(format!(
+            "a Regatta server answers at http://{listen} already, `regatta status` shows it; for a second one give another \
+             port and another data folder: --port 8001 --data-dir ./second"
+        )),
+        _ => failure,
+    }
+}
+
+/// Waits until workers of these names have given a sign of life since then: rows of workers that were killed with an `up`
+/// before this one still say that they are online.
+async fn registered(client: &Client, names: &[String], since: Time) {
     loop {
         let query = WorkersQuery { limit: Some(100), ..WorkersQuery::default() };
         if let Ok(page) = client.workers(&query).await {
             let free = |name: &&String| {
                 page.workers.iter().any(|worker| {
-                    worker.machine_name == **name && worker.status != regatta_client::api::WorkerStatus::Offline
+                    worker.machine_name == **name
+                        && worker.status != WorkerStatus::Offline
+                        && worker.last_heartbeat.is_some_and(|at| at >= since)
                 })
             };
             if names.iter().all(|name| free(&name)) {
@@ -267,6 +315,9 @@ fn say(news: &News) {
     let _ = match news {
         News::Line { worker, text } => {
             writeln!(anstream::stderr().lock(), "{} {}", paint(DIM, format!("{worker} |")), one_line(text))
+        }
+        News::Again { worker, pid } => {
+            writeln!(anstream::stderr().lock(), "{}", paint(WARN, format!("{worker} runs again, process {pid}")))
         }
         News::Ended { worker, how, pause } => {
             let text = format!("{worker} {how}; it starts again in {:.1} s", pause.as_secs_f64());

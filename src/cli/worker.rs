@@ -26,6 +26,9 @@ A worker is known by its data folder and its name, also after a restart. SIGTERM
 runs may finish, the rest goes back. The second ends it at once. If it is killed, a helper process ends what \
 it ran.
 
+A worker does not guess where to work: without --server, REGATTA_SERVER and a configuration file it prints \
+its help and ends.
+
 Examples:
   regatta worker --server http://localhost:8000 --tools command
   regatta worker --server http://localhost:9000 --tools command,ollama --slots 4

@@ -1,6 +1,6 @@
 //! Whole files in, tasks or errors out.
 
-use regatta_api::{Priority, TaskType};
+use regatta_api::{FieldError, Priority, TaskType};
 use serde_json::json;
 
 use super::*;
@@ -116,7 +116,7 @@ fn values_that_do_not_fit_are_found_with_their_place() {
         ("description = 'ten letters'\npriority = 'hi'", (2, 12), "unknown variant `hi`"),
         ("description = 12", (1, 15), "expected a string"),
         ("description = 'ten letters'\n[[subtasks]]\nname = 'a'\ntimeout_seconds = -1", (4, 19), "-1"),
-        ("description = 'ten letters'\n[[subtasks]]\nname = 'a'\ndepends_on = 'b'", (4, 14), "expected a sequence"),
+        ("description = 'ten letters'\n[[subtasks]]\nname = 'a'\ndepends_on = 'b'", (4, 14), "expected a list"),
         ("description = 'ten letters'\n[[subtasks]]\ntool = 'command'", (2, 1), "missing field `name`"),
         ("description = 'ten letters'\nsubtasks = 3", (2, 12), "[[subtasks]]"),
         ("description = 'ten letters'\nsubtasks = [3]", (2, 13), "[[subtasks]]"),
@@ -146,6 +146,40 @@ fn a_file_that_is_not_there_says_so() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_found_with_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plan.toml");
+    std::fs::write(&path, b"description = \"ten letters\"\n# caf\xe9\n").unwrap();
+    let error = load(&path, &[]).unwrap_err();
+    assert_eq!(error.place(), Some((2, 6)), "{error}");
+    assert!(error.to_string().contains("save the file as UTF-8"), "{error}");
+}
+
+#[test]
+fn what_others_find_wrong_is_told_at_its_place() {
+    let text = "description = 'ten letters'\n[[subtasks]]\nname = 'a'\ndepends_on = ['b']\n[[subtasks]]\nname = 'b'\n\
+                [subtasks.input]\nargv = ['x',\n  '{{ y']\n";
+    let file = PlanFile { task: read(text, &[]).unwrap(), file: "plan.toml".to_owned(), text: text.to_owned() };
+    let told = |field: &str, message: &str| {
+        file.explain(&[FieldError { field: field.to_owned(), message: message.to_owned() }])
+    };
+    for (field, message, starts) in [
+        ("description", "must be shorter", "plan.toml:1:15: description: must be shorter\n"),
+        ("subtasks[0].depends_on", "no", "plan.toml:4:14: depends_on: no\n"),
+        ("subtasks[1].input.argv[1]", "no", "plan.toml:9:3: argv[1]: no\n"),
+        ("subtasks[1].input.stdin", "no", "plan.toml:7:1: stdin: no\n"),
+        // Not in the file: the step it is about.
+        ("subtasks[1].complexity", "no", "plan.toml:5:1: complexity: no\n"),
+        ("subtasks", "these steps wait for one another in a cycle: a -> b -> a", "plan.toml:4:14: depends_on: these"),
+        ("metadata", "is too large", "plan.toml: metadata: is too large"),
+    ] {
+        let told = told(field, message);
+        assert!(told.starts_with(starts), "{told}");
+    }
+    assert_eq!(file.explain(&[]), "");
+}
+
+#[test]
 fn the_examples_are_plans_without_cycles() {
     use regatta_model::plan::{self, Brief, Step};
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -156,7 +190,7 @@ fn the_examples_are_plans_without_cycles() {
             continue;
         }
         seen += 1;
-        let task = load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let task = load(&path, &[]).unwrap_or_else(|error| panic!("{error}")).task;
         let steps: Vec<Step> = task
             .subtasks
             .unwrap()

@@ -21,7 +21,7 @@ pub struct Scene<'a> {
     pub tick: usize,
     pub columns: usize,
     pub rows: usize,
-    /// Since when there is no connection to the server: what is shown is what was so then.
+    /// Since when nothing is heard from the server: what is shown is what was so then.
     pub lost: Option<Time>,
 }
 
@@ -76,7 +76,7 @@ impl Scene<'_> {
         let (style, figures) = match self.lost {
             Some(lost) => {
                 let away = time::seconds(time::between(lost, self.now));
-                (WARN, format!(" {done}/{total}, no connection to the server for {away}; trying again"))
+                (WARN, format!(" {done}/{total}, no word from the server for {away}; trying again"))
             }
             None => (PLAIN, figures),
         };
@@ -253,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_connection_nothing_seems_to_move() {
+    fn without_a_server_nothing_seems_to_move() {
         let dag = dag();
         let at = |seconds: i64| Time::from_micros(dag.created_at.as_micros() + seconds * 1_000_000);
         let picture = scene(&dag, at(60), Some(at(2)), 100, 20);
-        assert!(picture[1].ends_with(" 1/4, no connection to the server for 58.0 s; trying again"), "{picture:?}");
+        assert!(picture[1].ends_with(" 1/4, no word from the server for 58.0 s; trying again"), "{picture:?}");
         assert!(picture[3].starts_with("?   Count A") && picture[3].contains("2.00 s"), "{picture:?}");
     }
 

@@ -81,15 +81,15 @@ async fn json(context: &Context, mut feed: Feed) -> Result<TaskDetail, Failure> 
     }
 }
 
-/// Says that the connection to the server is lost, or there again; not among what is printed.
+/// Says that the server is away, or there again; not among what is printed.
 pub fn connection(context: &Context, is_back: bool) {
     if context.globals.quiet {
         return;
     }
     let text = if is_back {
-        "connected to the server again"
+        "the server is there again"
     } else {
-        "the connection to the server is lost; trying again (Ctrl-C ends only this)"
+        "no word from the server; trying again (Ctrl-C ends only this)"
     };
     // Where it cannot be written, nobody listens.
     let _ = writeln!(anstream::stderr().lock(), "{}", paint(WARN, text));
@@ -113,6 +113,7 @@ pub fn left_running(context: &Context, id: Uuid) -> Failure {
     if context.globals.quiet {
         return Failure::quiet(Exit::Interrupted);
     }
+    let id = ui::id(id);
     Failure::interrupted("interrupted; the task goes on without you")
         .hint(format!("see it again with `regatta task watch {id}`, stop it with `regatta task cancel {id}`"))
 }

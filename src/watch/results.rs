@@ -9,7 +9,7 @@ use regatta_client::api::{SubtaskStatus, TaskStatus};
 
 use crate::exit::Failure;
 use crate::ui::style::{BAD, BOLD, DIM, WARN, cut, paint};
-use crate::ui::{time, word};
+use crate::ui::{self, time, word};
 
 /// At most so many last steps are shown,
 const STEPS: usize = 5;
@@ -33,7 +33,7 @@ pub fn print_end(task: &TaskDetail) -> Result<(), Failure> {
         writeln!(out, "  {}", paint(BAD, error))?;
     }
     if task.status != TaskStatus::Completed {
-        let id = task.task_id;
+        let id = ui::id(task.task_id);
         writeln!(
             out,
             "  {}",
@@ -71,7 +71,7 @@ pub async fn print(client: &Client, task: &TaskDetail) -> Result<(), Failure> {
         }
     }
     if last.len() > STEPS {
-        let more = format!("… and {} more last steps: regatta task get {}", last.len() - STEPS, task.task_id);
+        let more = format!("… and {} more last steps: regatta task get {}", last.len() - STEPS, ui::id(task.task_id));
         writeln!(anstream::stdout().lock(), "{}", paint(DIM, more))?;
     }
     Ok(())

@@ -24,6 +24,13 @@ fn without_a_server() {
     let plan = home.path("plan.toml");
     std::fs::write(&plan, "description = \"Do something useful\"\n[[subtasks]]\nnam = \"a\"\n").unwrap();
     let plan = plan.to_str().unwrap();
+    let step = "description = \"Do something useful\"\n[[subtasks]]\nname = \"a\"\ntool = \"command\"\n";
+    let [no_list, template] =
+        [("no-list.toml", "\"ls\""), ("template.toml", "[\"echo\", \"{{ x\"]")].map(|(name, argv)| {
+            std::fs::write(home.path(name), format!("{step}input = {{ argv = {argv} }}\n")).unwrap();
+            home.path(name).to_str().unwrap().to_owned()
+        });
+    let (no_list, template) = (no_list.as_str(), template.as_str());
     let no_database = format!("sqlite:{plan}");
     let id = "0193e3c8-7c00-7000-8000-000000000001";
     let cases: &[(&[&str], i32, &[&str])] = &[
@@ -40,6 +47,14 @@ fn without_a_server() {
         (&["status", "--server", "localhost:1", "--config", config], 2, &["line 3", "`worker`"]),
         (&["status", "--config", "/no/such/file.toml"], 2, &["/no/such/file.toml", "hint:"]),
         (&["task", "submit", "--plan", plan, "--server", "localhost:1"], 2, &["plan.toml:3", "nam"]),
+        (
+            &["task", "submit", "--plan", no_list, "--server", "localhost:1"],
+            2,
+            &["no-list.toml:5:18", "argv", "a list"],
+        ),
+        (&["task", "submit", "--plan", template, "--server", "localhost:1"], 2, &["template.toml:5:27", "argv[1]"]),
+        (&["task", "submit", "--tool", "command", "--input", "{}", "Do something useful"], 2, &["names no program"]),
+        (&["task", "get", "01"], 2, &["at least four"]),
         (&["serve", "--database", "postgres://localhost/x"], 2, &["later version", "hint:"]),
         (&["serve", "--listen", "0.0.0.0:0"], 2, &["other machines", "hint:"]),
         (&["serve", "--listen", "nowhere"], 2, &["nowhere"]),
@@ -76,6 +91,23 @@ fn what_the_server_refuses() {
     for (arguments, code, words) in cases {
         says(&platform.run(arguments), *code, words);
     }
+    // What it refuses in a plan is told at its place in the file, and is a plan that cannot be used.
+    let step = |name: &str, more: &str| format!("[[subtasks]]\nname = \"{name}\"\ntool = \"simulate\"\n{more}\n");
+    for (text, place, word) in [
+        (
+            step("a", "depends_on = [\"b\"]") + &step("b", "depends_on = [\"a\"]"),
+            "plan.toml:5:14: depends_on:",
+            "cycle",
+        ),
+        (step("a", "") + &step("b", "depends_on = [\"A\"]"), "plan.toml:9:14: depends_on:", "no step of this plan"),
+        (step("a", "") + &step("a", ""), "plan.toml:7:8: name:", "already used"),
+        (step("a", "complexity = 9"), "plan.toml:5:14: complexity:", "1 to 5"),
+        ("[[subtasks]]\nname = \"a\"\ntool = \"command\"".to_owned(), "plan.toml:2:1: input:", "argv"),
+    ] {
+        let plan = platform.home.path("plan.toml");
+        std::fs::write(&plan, format!("description = \"Do something useful\"\n{text}\n")).unwrap();
+        says(&platform.run(&["task", "submit", "--plan", plan.to_str().unwrap()]), 2, &[place, word]);
+    }
     // Of several, the others are done.
     let task = platform.submit(&["--no-start", "Wait for someone to start it"]);
     let ran = platform.run(&["task", "cancel", id, &task]);
@@ -95,10 +127,13 @@ fn a_port_and_a_data_folder_have_one_server() {
     let other = other.to_str().unwrap();
     for command in ["serve", "up"] {
         let taken = platform.home.run([command, "--listen", &address, "--data-dir", other]);
-        says(&taken, 1, &["taken", "hint:", "another port"]);
+        says(&taken, 1, &["taken", "hint:", "another p"]);
         let locked = platform.home.run([command, "--listen", "localhost:0"]);
         says(&locked, 1, &["in use", &platform.process.pid().to_string(), "hint:"]);
     }
+    // Who types `up` twice wants to know that it is up.
+    let twice = platform.home.run(["up", "--listen", &address]);
+    says(&twice, 1, &["answers at http://", "already", "regatta status", "--data-dir"]);
     // The first one did not notice.
     platform.run(&["status"]).ok();
 }

@@ -1,5 +1,6 @@
 //! The examples on real input, through `up` and its real worker processes.
 
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use crate::rig::{LOCALE, Platform};
@@ -23,6 +24,10 @@ fn texts(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
         if !name.ends_with(".rs") {
             texts.push(file);
         }
+    }
+    // Names that no result can hold: left out.
+    for name in [&b"bad\xff.txt"[..], b"two\nlines.txt"] {
+        std::fs::write(folder.join(std::ffi::OsStr::from_bytes(name)), "left out").unwrap();
     }
     // Something long enough that the parts differ.
     let long = folder.join("long.txt");
@@ -48,6 +53,8 @@ fn the_word_count_is_that_of_wc() {
     let total = platform.step(task["task_id"].as_str().unwrap(), "Total");
     assert_eq!(total["output"]["words"], words, "{total:#}");
     assert_eq!(total["output"]["files"], files.len());
+    let split = platform.step(task["task_id"].as_str().unwrap(), "Split");
+    assert_eq!(split["output"]["left_out"], 2, "{split:#}");
     assert_eq!(total["context"].as_object().unwrap().len(), 4, "{total:#}");
 
     // The same, watched: plain lines when piped, each step started and completed, and the result at the end.
@@ -78,6 +85,8 @@ fn the_checks_write_a_report() {
     assert_eq!(platform.step(id, "Tests")["output"]["status"], "skipped");
     let report = std::fs::read_to_string(project.join("checks-report.md")).unwrap();
     assert!(report.contains("| Lint | failed |") && report.contains("bad.sh"), "{report}");
+    let log = platform.run(&["task", "logs", id, "--step", "Lint"]).ok().stdout;
+    assert!(log.lines().last().unwrap().contains("FAILED with exit code 1: find"), "{log}");
     assert_eq!(platform.step(id, "Report")["output"]["failed"], serde_json::json!(["Lint"]));
 }
 

@@ -46,13 +46,13 @@ fn a_lost_server_is_said_and_the_picture_stands_still() {
     let mut terminal = Terminal::start(platform.command(&["task", "watch", &id]), 100, 20);
     terminal.until_it_shows("waiting: no online worker offers command");
     platform.process.kill();
-    terminal.until_it_shows("no connection to the server for");
+    terminal.until_it_shows("no word from the server for");
 
     let address = platform.url.strip_prefix("http://").unwrap().to_owned();
     let Platform { home, .. } = platform;
     let platform = Platform::start(home, &["serve", "--listen", &address]);
     crate::rig::until("the connection", || {
-        (count(&terminal.lines(), "no connection to the server for") == 0).then_some(())
+        (count(&terminal.lines(), "no word from the server for") == 0).then_some(())
     });
     platform.run(&["task", "cancel", &id]).ok();
     assert_eq!(terminal.wait().code(), Some(1), "{:#?}", terminal.lines());

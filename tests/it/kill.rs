@@ -76,6 +76,9 @@ fn the_workers_of_up_are_started_again_and_go_when_it_is_killed() {
     assert_eq!(platform.ended(&id)["status"], "completed");
     let said = platform.process.output();
     assert!(said.contains("worker-1 ended") && said.contains("it starts again"), "{said}");
+    let again = said.lines().find_map(|line| line.strip_prefix("worker-1 runs again, process "));
+    let second: u32 = again.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
+    assert!(second != first && is_alive(second), "{said}");
 
     let pids = platform.home.path("pids");
     platform.submit_shell(&format!("echo $PPID $$ > {}; sleep 600", pids.display()));
@@ -87,4 +90,19 @@ fn the_workers_of_up_are_started_again_and_go_when_it_is_killed() {
     assert!(processes.iter().all(|pid| is_alive(*pid)));
     platform.process.kill();
     until("everything to be gone", || (!processes.iter().any(|pid| is_alive(*pid))).then_some(()));
+
+    // The next one waits for its own workers, though the rows of the killed ones still say that they are online.
+    let Platform { home, .. } = platform;
+    std::fs::remove_file(home.path("platform.log")).unwrap();
+    let platform = Platform::start(home, &["up", "--port", "0", "--workers", "3", "--demo"]);
+    assert_eq!(platform.workers().len(), 4);
+    let said = until("the welcome", || {
+        let said = platform.process.output();
+        said.contains("Ctrl-C").then_some(said)
+    });
+    for line in
+        ["worker-1, process", "worker-3, process", "demo-agents (simulated), process", "one task that was not done"]
+    {
+        assert!(said.contains(line), "{line}: {said}");
+    }
 }

@@ -43,7 +43,7 @@ fn a_second_signal_does_not_wait() {
     platform.submit_shell(&format!("echo $$ > {}; trap '' TERM; sleep 600", pids.display()));
     let tool: u32 = until("the tool", || std::fs::read_to_string(&pids).ok()?.trim().parse().ok());
     platform.process.signal(Signal::INT);
-    until("the first signal to be heard", || platform.process.output().contains("stopping").then_some(()));
+    until("the first signal to be heard", || platform.process.output().contains("stopping: one subtask").then_some(()));
     platform.process.signal(Signal::INT);
     assert_eq!(platform.process.wait().code(), Some(130), "{}", platform.process.output());
     until("the tool to be ended", || (!is_alive(tool)).then_some(()));

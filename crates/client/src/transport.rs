@@ -311,7 +311,8 @@ pub(crate) fn read<T: DeserializeOwned>(call: &str, body: &[u8]) -> Result<T> {
 pub(crate) fn problem(status: StatusCode, body: &[u8]) -> Problem {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         let text = String::from_utf8_lossy(body);
-        let begin: String = text.trim().chars().take(200).collect();
+        // In one line: it may be a page of HTML.
+        let begin: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect();
         Problem {
             kind: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),

@@ -77,7 +77,11 @@ fn print_task(task: &TaskDetail, names: &Names) -> Result<(), Failure> {
     writeln!(out, "{}", paint(BOLD, &task.description))?;
     writeln!(out, "  {status}, {} %", task.progress)?;
     let now = time::now();
-    let made = format!("{} ({}), by {}", time::stamp(task.created_at), time::ago(task.created_at, now), task.user_id);
+    let mut made = format!("{} ({})", time::stamp(task.created_at), time::ago(task.created_at, now));
+    // Everybody, as long as a server knows nobody by name.
+    if task.user_id != regatta_server::LOCAL_USER.to_string() {
+        made.push_str(&format!(", by {}", task.user_id));
+    }
     let ran = task.started_at.map(|from| time::seconds(time::between(from, task.completed_at.unwrap_or(now))));
     let lines = [
         ("id", task.task_id.to_string()),

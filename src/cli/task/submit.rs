@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 use regatta_client::Client;
 use regatta_client::api::task::{CreateTask, Step, TaskCreated};
-use regatta_client::api::{JsonObject, Priority, Privacy, TaskStatus, TaskType, Time};
+use regatta_client::api::{FieldError, JsonObject, Priority, Privacy, TaskStatus, TaskType, Time};
+use regatta_worker::tools::command;
 use serde_json::json;
 
 use super::args::{key_value, words};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::plan_file;
+use crate::plan_file::{self, PlanFile};
 use crate::signals;
 use crate::ui;
 use crate::watch::{self, Form};
@@ -35,7 +36,7 @@ Examples:
   regatta task submit --file request.json --json
                                  the body of POST /api/v1/tasks, from a program")]
 pub struct Submit {
-    /// What is to be done, in words (10 to 10000 characters)
+    /// What is to be done, in words (10 to 10000 characters); or else --plan FILE, or a program after `--`
     #[arg(value_name = "DESCRIPTION", required_unless_present_any = ["plan", "file", "program"])]
     description: Option<String>,
 
@@ -110,11 +111,17 @@ pub struct Submit {
 
 impl Submit {
     pub async fn run(self, context: &Context, client: &Client) -> Outcome {
-        let task = self.request()?;
+        let plan = self.plan_file()?;
+        let task = self.request(plan.as_ref())?;
+        check_programs(&task).map_err(|errors| unusable(plan.as_ref(), &errors))?;
         let created = match &self.idempotency_key {
-            Some(key) => client.submit_with_key(&task, key).await?,
-            None => client.submit(&task).await?,
+            Some(key) => client.submit_with_key(&task, key).await,
+            None => client.submit(&task).await,
         };
+        let created = created.map_err(|error| match (&plan, error.problem()) {
+            (Some(_), Some(problem)) if !problem.errors.is_empty() => unusable(plan.as_ref(), &problem.errors),
+            _ => error.into(),
+        })?;
         let id = created.task_id;
         if self.watch {
             self.say(context, &created)?;
@@ -127,7 +134,7 @@ impl Submit {
                 writeln!(anstream::stdout().lock(), "{id}")?;
             } else {
                 let mut out = anstream::stdout().lock();
-                writeln!(out, "task {id} submitted\n  see it move: regatta task watch {id}")?;
+                writeln!(out, "task {id} submitted\n  see it move: regatta task watch {}", ui::id(id))?;
             }
             return Ok(Exit::Done);
         }
@@ -156,10 +163,16 @@ impl Submit {
         Ok(())
     }
 
+    /// The plan, if one was named.
+    fn plan_file(&self) -> Result<Option<PlanFile>, Failure> {
+        let Some(path) = &self.plan else { return Ok(None) };
+        plan_file::load(path, &self.var).map(Some).map_err(|error| Failure::usage(error.to_string()))
+    }
+
     /// What to ask the server for.
-    fn request(&self) -> Result<CreateTask, Failure> {
-        let mut task = match (&self.plan, &self.file) {
-            (Some(path), _) => plan_file::load(path, &self.var).map_err(|error| Failure::usage(error.to_string()))?,
+    fn request(&self, plan: Option<&PlanFile>) -> Result<CreateTask, Failure> {
+        let mut task = match (plan, &self.file) {
+            (Some(plan), _) => plan.task.clone(),
             (None, Some(path)) => read(path)?,
             (None, None) => CreateTask::new(""),
         };
@@ -170,7 +183,7 @@ impl Submit {
             if self.description.is_none() {
                 task.description = format!("Run the program {}", self.program.join(" ")).chars().take(10_000).collect();
             }
-            single(&mut task, "command", step_name(name), Some(command_input(&self.program)));
+            single(&mut task, command::NAME, step_name(name), Some(command_input(&self.program)));
         } else if let Some(tool) = &self.tool {
             single(&mut task, tool, tool.clone(), self.input.clone());
         }
@@ -195,6 +208,34 @@ impl Submit {
         task.start_at = self.start_at.or(task.start_at);
         Ok(task)
     }
+}
+
+/// Looks at the inputs of steps for `command` as a worker would: a worker finds out only when their turn comes, and tries them
+/// again in vain.
+fn check_programs(task: &CreateTask) -> Result<(), Vec<FieldError>> {
+    let mut errors = Vec::new();
+    for (at, step) in task.subtasks.iter().flatten().enumerate() {
+        if step.tool.as_deref() == Some(command::NAME)
+            && let Some(input) = &step.input
+            && let Err(FieldError { field, message }) = command::check(input)
+        {
+            let dot = if field.is_empty() { "" } else { "." };
+            errors.push(FieldError { field: format!("subtasks[{at}].input{dot}{field}"), message });
+        }
+        // A page of them, not a book.
+        if errors.len() >= 20 {
+            break;
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// What was given cannot be used: told with its place in the file where there is one.
+fn unusable(plan: Option<&PlanFile>, errors: &[FieldError]) -> Failure {
+    Failure::usage(match plan {
+        Some(plan) => plan.explain(errors),
+        None => errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("\n"),
+    })
 }
 
 /// Makes the task one step for this tool.
@@ -271,7 +312,7 @@ mod tests {
     }
 
     fn request(words: &[&str]) -> CreateTask {
-        Only::try_parse_from([&["submit"], words].concat()).unwrap().submit.request().unwrap()
+        Only::try_parse_from([&["submit"], words].concat()).unwrap().submit.request(None).unwrap()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::Args;
 use regatta_client::Client;
 
 use crate::context::Context;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 
 /// Forget a worker that is offline
 ///
@@ -25,7 +25,13 @@ pub struct Remove {
 impl Remove {
     pub async fn run(self, context: &Context, client: &Client) -> Outcome {
         let id = crate::pick::worker(client, &self.worker).await?;
-        client.remove_worker(id).await?;
+        client.remove_worker(id).await.map_err(|error| {
+            if error.status() != Some(409) {
+                return error.into();
+            }
+            Failure::failed(format!("{} is not offline, and only a worker that is can be forgotten", self.worker))
+                .hint("stop its process first (Ctrl-C or SIGTERM), or only give it no new work: regatta workers drain")
+        })?;
         if !context.globals.quiet {
             writeln!(anstream::stdout().lock(), "{} is forgotten", self.worker)?;
         }

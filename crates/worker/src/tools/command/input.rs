@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regatta_api::JsonText;
+use regatta_api::{JsonObject, JsonText};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,11 +52,42 @@ impl Step {
     pub fn parse(input: &JsonText) -> Result<Self, String> {
         let step: Self = match input.as_str() {
             "null" => Self::default(),
-            text => serde_json::from_str(text)
-                .map_err(|error| format!("the input does not fit the tool command: {error}"))?,
+            text => serde_json::from_str(text).map_err(|error| match serde_json::from_str(text) {
+                Ok(object) => match Self::from_object(&object) {
+                    Err((field, message)) => format!("{field}: {message}"),
+                    Ok(_) => error.to_string(),
+                },
+                Err(error) => format!("the input is no JSON object: {error}"),
+            })?,
         };
         step.check()?;
         Ok(step)
+    }
+
+    /// Reads a step's input that is an object.
+    ///
+    /// # Errors
+    /// The field that does not fit, and a sentence about it.
+    pub fn from_object(input: &JsonObject) -> Result<Self, (String, String)> {
+        // A value knows no lines and columns, of which the writer of a plan never saw any.
+        let value = Value::Object(input.clone());
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let message = error.inner().to_string().replace("a sequence", "a list").replace("a map", "an object");
+            (error.path().to_string(), message)
+        })
+    }
+
+    /// All its texts that may be templates, each with its place.
+    pub fn templates(&self) -> impl Iterator<Item = (String, &str)> {
+        let argv = self.argv.iter().enumerate().map(|(at, argument)| (format!("argv[{at}]"), argument.0.as_str()));
+        let env = self.env.iter().map(|(name, value)| (format!("env.{name}"), value.0.as_str()));
+        let others = [
+            ("command", &self.command),
+            ("cwd", &self.cwd),
+            ("stdin", &self.stdin),
+            ("output_file", &self.output_file),
+        ];
+        argv.chain(env).chain(others.into_iter().filter_map(|(place, text)| Some((place.to_owned(), text.as_deref()?))))
     }
 
     /// Whether it names one program in one way.
@@ -105,7 +136,8 @@ mod tests {
             (json!({}), "names no program"),
             (json!(null), "names no program"),
             (json!({"argv": []}), "names no program"),
-            (json!({"argv": "wc"}), "does not fit"),
+            (json!({"argv": "wc"}), "argv: invalid type: string \"wc\", expected a list"),
+            (json!([1]), "is no JSON object"),
             (json!({"argv": [["wc"]]}), "is no text"),
             (json!({"command": "ls"}), "\"shell\": true"),
             (json!({"argv": ["ls"], "shell": true}), "not with argv"),

@@ -19,12 +19,29 @@ pub use environment::Inherited;
 pub use program::Programs;
 pub use template::Scope;
 
+use regatta_api::{FieldError, JsonObject};
+
 use super::{Job, Outcome, Sink, Stop, Tool, Unable};
 use crate::supervisor::Supervisor;
 pub(super) use input::{Argument, Step};
 
 /// The name of the tool.
 pub const NAME: &str = "command";
+
+/// Looks at a step's input as far as that can be done without running it: whether it names a program, and whether its templates
+/// can be read. For those who write plans.
+///
+/// # Errors
+/// The first thing that cannot work, with its place in the input, such as `argv[1]`; of the whole of it: an empty one.
+pub fn check(input: &JsonObject) -> Result<(), FieldError> {
+    let wrong = |field: String, message: String| FieldError { field, message };
+    let step = Step::from_object(input).map_err(|(field, message)| wrong(field, message))?;
+    step.check().map_err(|message| wrong(String::new(), message))?;
+    for (place, text) in step.templates() {
+        template::check(text).map_err(|message| wrong(place, message))?;
+    }
+    Ok(())
+}
 
 /// What all programs of a worker have in common.
 #[derive(Debug, Clone)]

@@ -65,12 +65,20 @@ impl Printed {
         lines::end(&text, TAIL).to_owned()
     }
 
-    /// The result.
+    /// The result, and what is to be said about a file that is none.
     ///
     /// # Errors
     /// A sentence when the file or the line is longer than a result may be.
-    pub fn result(self, file: &OutputFile) -> Result<JsonObject, String> {
-        let found = match file.read()? {
+    pub fn result(self, file: &OutputFile) -> Result<(JsonObject, Option<String>), String> {
+        let (written, complaint) = match file.read()? {
+            Written::Object(object) => (Some(object), None),
+            Written::Nothing => (None, None),
+            Written::Other(reason) => (
+                None,
+                Some(format!("what was written to $REGATTA_OUTPUT is no JSON object and not the result: {reason}")),
+            ),
+        };
+        let found = match written {
             Some(object) => object,
             None => match self.object {
                 Some(LastObject::TooLong(length)) => {
@@ -89,7 +97,7 @@ impl Printed {
         if length > limits::RESULT_BYTES {
             return Err(too_large("the result", length));
         }
-        Ok(found)
+        Ok((found, complaint))
     }
 }
 
@@ -142,21 +150,30 @@ impl OutputFile {
         &self.path
     }
 
-    fn read(&self) -> Result<Option<JsonObject>, String> {
+    fn read(&self) -> Result<Written, String> {
         let now = state(&self.path);
         let Some((_, length)) = now else {
-            return Ok(None);
+            return Ok(Written::Nothing);
         };
         if length == 0 || (!self.temporary && now == self.before) {
-            return Ok(None);
+            return Ok(Written::Nothing);
         }
         // JSON of a result may be written with spaces; four times its limit is no result whatever it holds.
         if length > 4 * limits::RESULT_BYTES as u64 {
             return Err(too_large("the file $REGATTA_OUTPUT", length as usize));
         }
-        let text = fs::read(&self.path).unwrap_or_default();
-        Ok(serde_json::from_slice(&text).ok())
+        let read = fs::read(&self.path).map_err(|error| error.to_string());
+        let parsed = read.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+        Ok(parsed.map_or_else(Written::Other, Written::Object))
     }
+}
+
+/// What a program left in the file.
+enum Written {
+    Nothing,
+    Object(JsonObject),
+    /// Something that is no result, and why.
+    Other(String),
 }
 
 impl Drop for OutputFile {
@@ -194,7 +211,7 @@ mod tests {
     }
 
     fn result(text: &[u8]) -> Result<JsonObject, String> {
-        printed(text).result(&no_file())
+        printed(text).result(&no_file()).map(|(found, _)| found)
     }
 
     #[test]
@@ -228,12 +245,17 @@ mod tests {
     fn the_file_wins_when_it_holds_an_object() {
         let folder = tempfile::tempdir().unwrap();
         let file = OutputFile::temporary(folder.path(), "out.json");
-        assert_eq!(printed(b"{\"a\":1}").result(&file).unwrap()["a"], 1);
+        assert_eq!(printed(b"{\"a\":1}").result(&file).unwrap().0["a"], 1);
         fs::write(file.path(), "{\n  \"from\": \"file\\u0000\"\n}\n").unwrap();
-        let found = printed(b"{\"a\":1}").result(&file).unwrap();
+        let (found, complaint) = printed(b"{\"a\":1}").result(&file).unwrap();
+        assert_eq!(complaint, None);
         assert_eq!(Value::from(found).to_string(), "{\"from\":\"file\u{FFFD}\"}");
-        fs::write(file.path(), "no object").unwrap();
-        assert_eq!(printed(b"{\"a\":1}").result(&file).unwrap()["a"], 1);
+        for none in [&b"no object"[..], b"[1]", b"{\"name\": \"caf\xe9\"}"] {
+            fs::write(file.path(), none).unwrap();
+            let (found, complaint) = printed(b"{\"a\":1}").result(&file).unwrap();
+            assert_eq!(found["a"], 1);
+            assert!(complaint.is_some_and(|text| text.contains("$REGATTA_OUTPUT is no JSON object")), "{none:?}");
+        }
         fs::write(file.path(), vec![b' '; 5 << 20]).unwrap();
         assert!(printed(b"").result(&file).unwrap_err().contains("REGATTA_OUTPUT"));
         let path = file.path().to_owned();
@@ -247,9 +269,9 @@ mod tests {
         let path = folder.path().join("report.json");
         fs::write(&path, "{\"old\":1}").unwrap();
         let file = OutputFile::named(path.clone());
-        assert!(printed(b"").result(&file).unwrap().contains_key("stdout"));
+        assert!(printed(b"").result(&file).unwrap().0.contains_key("stdout"));
         fs::write(&path, "{\"brand\":\"new\"}").unwrap();
-        assert_eq!(printed(b"").result(&file).unwrap()["brand"], "new");
+        assert_eq!(printed(b"").result(&file).unwrap().0["brand"], "new");
         drop(file);
         assert!(path.exists());
     }

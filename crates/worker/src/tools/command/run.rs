@@ -62,7 +62,7 @@ impl Commands {
         };
         let mut run = Run::default();
         let exit = run.follow(process, &ready.stdin, sink, stop).await;
-        let mut outcome = run.outcome(exit, &ready.output)?;
+        let mut outcome = run.outcome(exit, &ready.output, sink)?;
         outcome.execution_time = started.elapsed().as_secs_f64();
         Ok(outcome)
     }
@@ -193,7 +193,7 @@ impl Run {
         }
     }
 
-    fn outcome(self, exit: Exit, file: &OutputFile) -> Result<Outcome, Unable> {
+    fn outcome(self, exit: Exit, file: &OutputFile, sink: &dyn Sink) -> Result<Outcome, Unable> {
         let (error, exit_code) = match exit {
             Exit::Code(0) => (None, Some(0)),
             Exit::Code(code) => (Some(format!("exit code {code}")), Some(code)),
@@ -207,7 +207,13 @@ impl Run {
             line => format!("{what}: {line}"),
         });
         let (result, too_large) = match self.printed.result(file) {
-            Ok(result) => (result, None),
+            Ok((result, complaint)) => {
+                // Not an error: the step may be content with what it printed. But who wonders finds it in the log.
+                if let Some(complaint) = complaint {
+                    log(sink, LogLevel::Warning, complaint);
+                }
+                (result, None)
+            }
             Err(error) => (JsonObject::new(), Some(error)),
         };
         let error = error.or(too_large);

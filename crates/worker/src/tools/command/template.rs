@@ -110,6 +110,17 @@ impl Scope {
     }
 }
 
+/// Whether a template can be read; what it speaks of is known only when it is filled in.
+///
+/// # Errors
+/// A sentence about what is wrong.
+pub fn check(template: &str) -> Result<(), String> {
+    match LANGUAGE.template_from_str(template) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("the template does not work: {error}")),
+    }
+}
+
 /// The expression around what failed: an error knows `.field` only, and a reader looks for `input.field`.
 fn expression(template: &str, range: Range<usize>) -> Option<&str> {
     let part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.[]\"'".contains(byte);
