@@ -11,11 +11,11 @@ use crate::event::Event;
 use crate::id::{LaneKey, SubtaskKey, TaskId, TaskKey, WorkerId, WorkerKey};
 use crate::ledger::{self, Effects, Remembered, Rows, SubtaskText};
 use crate::plan::Json;
-use crate::routing::{Lane, Resources};
+use crate::routing::Lane;
 use crate::subtask::{Attempt, State, SubtaskRow};
-use crate::task::{NewTask, Start, TaskHead, TaskRow, TaskText, summary};
+use crate::task::{NewTask, TaskRow, TaskText};
 use crate::time::Timestamp;
-use crate::words::{TaskStatus, WorkerStatus};
+use crate::words::TaskStatus;
 use crate::worker::{Registration, SAMPLE_EVERY, SAMPLES_KEPT, Sample, WorkerRow};
 
 /// Everything a store keeps, in maps.
@@ -89,33 +89,7 @@ impl Rows for Memory {
     fn insert_task(&mut self, task: &NewTask, now: Timestamp) -> Result<TaskKey, Infallible> {
         self.last_task += 1;
         let key = TaskKey(self.last_task);
-        let head = TaskHead {
-            key,
-            id: task.id,
-            user: task.user.clone(),
-            summary: summary(&task.text.description),
-            task_type: task.task_type,
-            priority: task.priority,
-            created_at: now,
-        };
-        let row = TaskRow {
-            head: Arc::new(head),
-            status: TaskStatus::Pending,
-            total: 0,
-            completed: 0,
-            failed: 0,
-            cancelled: 0,
-            running: 0,
-            seq: 0,
-            started_at: None,
-            completed_at: None,
-            updated_at: now,
-            error: None,
-            start_at: match task.start {
-                Start::At(at) => Some(at),
-                Start::Now | Start::OnRequest => None,
-            },
-        };
+        let row = task.first_row(key, now);
         self.tasks.insert(key, (row, task.text.clone()));
         Ok(key)
     }
@@ -255,21 +229,7 @@ impl Rows for Memory {
     fn insert_worker(&mut self, registration: &Registration, now: Timestamp) -> Result<WorkerKey, Infallible> {
         self.last_worker += 1;
         let key = WorkerKey(self.last_worker);
-        let row = WorkerRow {
-            key,
-            id: registration.new_id,
-            profile: registration.profile.clone(),
-            session: 0,
-            used: 0,
-            said: WorkerStatus::Online,
-            draining: false,
-            unregistered: false,
-            uses_leases: false,
-            resources: Resources::default(),
-            current_task: None,
-            last_heartbeat: now,
-            registered_at: now,
-        };
+        let row = registration.first_row(key, now);
         self.workers.insert(key, (row, registration.system_info.clone()));
         Ok(key)
     }

@@ -82,6 +82,39 @@ pub struct NewTask {
     pub plan: Option<NewPlan>,
 }
 
+impl NewTask {
+    /// Its row when it is written down at `now` under `key`: pending and without a plan.
+    pub fn first_row(&self, key: TaskKey, now: Timestamp) -> TaskRow {
+        let head = TaskHead {
+            key,
+            id: self.id,
+            user: self.user.clone(),
+            summary: summary(&self.text.description),
+            task_type: self.task_type,
+            priority: self.priority,
+            created_at: now,
+        };
+        TaskRow {
+            head: Arc::new(head),
+            status: TaskStatus::Pending,
+            total: 0,
+            completed: 0,
+            failed: 0,
+            cancelled: 0,
+            running: 0,
+            seq: 0,
+            started_at: None,
+            completed_at: None,
+            updated_at: now,
+            error: None,
+            start_at: match self.start {
+                Start::At(at) => Some(at),
+                Start::Now | Start::OnRequest => None,
+            },
+        }
+    }
+}
+
 /// A plan on its way into the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewPlan {

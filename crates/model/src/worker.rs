@@ -119,3 +119,24 @@ pub struct Registration {
     /// A JSON object.
     pub system_info: Json,
 }
+
+impl Registration {
+    /// The row of a machine that registers for the first time, at `now`, under `key`.
+    pub fn first_row(&self, key: WorkerKey, now: Timestamp) -> WorkerRow {
+        WorkerRow {
+            key,
+            id: self.new_id,
+            profile: self.profile.clone(),
+            session: 0,
+            used: 0,
+            said: WorkerStatus::Online,
+            draining: false,
+            unregistered: false,
+            uses_leases: false,
+            resources: Resources::default(),
+            current_task: None,
+            last_heartbeat: now,
+            registered_at: now,
+        }
+    }
+}

@@ -15,8 +15,14 @@ pub(super) struct Migration {
 }
 
 /// All steps, in order.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "ledger", sql: include_str!("../../migrations/sqlite/0001_ledger.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "ledger", sql: include_str!("../../migrations/sqlite/0001_ledger.sql") },
+    Migration {
+        version: 2,
+        name: "order_in_memory",
+        sql: include_str!("../../migrations/sqlite/0002_order_in_memory.sql"),
+    },
+];
 
 const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql");
 

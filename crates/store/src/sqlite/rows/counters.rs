@@ -16,10 +16,9 @@ pub(in crate::sqlite) const SUBTASKS: i64 = 1;
 /// Ready subtasks by lane.
 const READY: i64 = 2;
 
-/// The counters as of the last flush, and what is not written yet.
+/// What has changed and is not written yet.
 #[derive(Default)]
 pub(super) struct Counters {
-    ready: HashMap<i64, i64>,
     unwritten: HashMap<(i64, i64), i64>,
 }
 
@@ -29,18 +28,6 @@ fn tasks_id(status: TaskStatus, task_type: TaskType) -> i64 {
 }
 
 impl Counters {
-    pub(super) fn load(conn: &Connection) -> Result<Self> {
-        let mut ready = HashMap::new();
-        let mut statement = conn.prepare_cached(sql::COUNTERS)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if row.get::<_, i64>(0)? == READY {
-                ready.insert(row.get(1)?, row.get(2)?);
-            }
-        }
-        Ok(Self { ready, unwritten: HashMap::new() })
-    }
-
     pub(super) fn task(&mut self, status: TaskStatus, task_type: TaskType, by: i64) {
         *self.unwritten.entry((TASKS, tasks_id(status, task_type))).or_default() += by;
     }
@@ -49,13 +36,7 @@ impl Counters {
         *self.unwritten.entry((SUBTASKS, i64::from(state.code()))).or_default() += by;
         if state == State::Ready {
             *self.unwritten.entry((READY, lane.0)).or_default() += by;
-            *self.ready.entry(lane.0).or_default() += by;
         }
-    }
-
-    /// Whether anything that was flushed is ready in a lane.
-    pub(super) fn any_ready(&self, lane: LaneKey) -> bool {
-        self.ready.get(&lane.0).is_some_and(|&count| count > 0)
     }
 
     pub(super) fn flush(&mut self, conn: &Connection) -> Result<()> {

@@ -70,13 +70,13 @@ impl Rows for SqliteRows {
         self.find_leased_by(worker)
     }
     fn ready(&mut self, lanes: &[LaneKey], limit: u32) -> Result<Vec<SubtaskKey>> {
-        self.find_ready(lanes, limit)
+        Ok(self.find_ready(lanes, limit))
     }
     fn due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<SubtaskKey>> {
-        self.find_due(now, limit)
+        Ok(self.find_due(now, limit))
     }
     fn next_due(&mut self) -> Result<Option<Timestamp>> {
-        self.find_next_due()
+        Ok(self.find_next_due())
     }
     fn leased(&mut self) -> Result<Vec<SubtaskKey>> {
         self.find_leased()

@@ -1,12 +1,13 @@
 //! The rows under the ledger: loaded on demand, kept as changed, written back once for each group of commands.
 //!
-//! Changes are written when the group ends ([`SqliteRows::flush`]) or just before an index is asked, so that
-//! queries see them. Counters are kept from the difference between what was written and what is written now.
+//! Changes are written when the group ends ([`SqliteRows::flush`]) or just before an index of the database is asked,
+//! so that queries see them; what claims and sweeps ask is in [`order`], which is not written. Counters are kept from the difference between what was written and what is written now.
 //! Not here: transactions and their order, which are the writer's.
 
 mod counters;
 mod happened;
 mod ledger;
+mod order;
 mod subtasks;
 mod tasks;
 mod workers;
@@ -23,6 +24,7 @@ use super::error::DbError;
 use super::sql;
 use counters::Counters;
 pub(super) use counters::{SUBTASKS, TASKS};
+use order::Order;
 use subtasks::SubtaskEntry;
 use tasks::TaskEntry;
 use workers::WorkerEntry;
@@ -50,6 +52,9 @@ pub(super) struct SqliteRows {
     discarded_plans: HashSet<TaskKey>,
     subtasks: Cache<SubtaskKey, SubtaskEntry>,
     changed_subtasks: Vec<SubtaskKey>,
+    /// What is ready and what is due, up to those subtasks that `unplaced` names.
+    order: Order,
+    unplaced: Vec<SubtaskKey>,
     workers: HashMap<WorkerKey, WorkerEntry>,
     worker_keys: HashMap<WorkerId, WorkerKey>,
     changed_workers: Vec<WorkerKey>,
@@ -103,6 +108,7 @@ pub(super) const LAST_SWEEP: &str = "last_sweep";
 
 impl SqliteRows {
     pub(super) fn new(conn: Connection) -> Result<Self> {
+        let order = Order::load(&conn)?;
         let mut rows = Self {
             conn,
             tasks: Cache::new(TASKS_KEPT),
@@ -112,6 +118,8 @@ impl SqliteRows {
             discarded_plans: HashSet::new(),
             subtasks: Cache::new(SUBTASKS_KEPT),
             changed_subtasks: Vec::new(),
+            order,
+            unplaced: Vec::new(),
             workers: HashMap::new(),
             worker_keys: HashMap::new(),
             changed_workers: Vec::new(),
@@ -138,11 +146,13 @@ impl SqliteRows {
         self.discarded_plans.clear();
         self.subtasks.clear();
         self.changed_subtasks.clear();
+        self.order.undo();
+        self.unplaced.clear();
         self.workers.clear();
         self.worker_keys.clear();
         self.changed_workers.clear();
         self.lanes.clear();
-        self.counters = Counters::load(&self.conn)?;
+        self.counters = Counters::default();
         for (name, keys) in [(LAST_TASK, &mut self.last_task), (LAST_WORKER, &mut self.last_worker)] {
             let last =
                 self.conn.prepare_cached(sql::META)?.query_row([name], |row| row.get(0)).optional()?.unwrap_or(0);
@@ -168,6 +178,7 @@ impl SqliteRows {
 
     /// After a COMMIT: lets go of what was not used for long.
     pub(super) fn committed(&mut self) {
+        self.order.committed();
         self.deleted_tasks.clear();
         self.discarded_plans.clear();
         self.tasks.age();

@@ -6,6 +6,7 @@ use regatta_model::subtask::{Attempt, State, SubtaskRow};
 use regatta_model::{LaneKey, SubtaskKey, TaskKey, Timestamp, WorkerKey};
 use rusqlite::{OptionalExtension, params};
 
+use super::order::Place;
 use super::tasks::TaskEntry;
 use super::{Lazy, Result, SqliteRows, TEXT_KEPT};
 use crate::sqlite::error::DbError;
@@ -17,11 +18,45 @@ pub(super) struct SubtaskEntry {
     /// Its state in the database; `None` when it is not there yet.
     written: Option<State>,
     changed: bool,
+    /// Where it stands in the order, and whether it may have moved since.
+    place: Place,
+    unplaced: bool,
     /// Always there until it is written, then only when it is short.
     text: Option<SubtaskText>,
     /// Always there until it is written, then only when it is short.
     output: Option<Json>,
     output_changed: bool,
+}
+
+impl SubtaskEntry {
+    /// As it is in the database.
+    fn written(row: SubtaskRow) -> Self {
+        let place = Place::of(&row);
+        Self {
+            written: Some(row.state),
+            row,
+            changed: false,
+            place,
+            unplaced: false,
+            text: None,
+            output: None,
+            output_changed: false,
+        }
+    }
+
+    /// Not written yet.
+    fn new(row: SubtaskRow, text: SubtaskText) -> Self {
+        Self {
+            row,
+            written: None,
+            changed: true,
+            place: Place::default(),
+            unplaced: true,
+            text: Some(text),
+            output: None,
+            output_changed: false,
+        }
+    }
 }
 
 fn missing(key: SubtaskKey) -> DbError {
@@ -48,11 +83,7 @@ impl SqliteRows {
         }
         let task = self.tasks.get(key.task()).map(|entry| entry.row.head.id).ok_or_else(|| missing(key))?;
         let row = codec::subtask_row(row, task)?;
-        let written = Some(row.state);
-        self.subtasks.insert(
-            key,
-            SubtaskEntry { row, written, changed: false, text: None, output: None, output_changed: false },
-        );
+        self.subtasks.insert(key, SubtaskEntry::written(row));
         Ok(true)
     }
 
@@ -68,6 +99,10 @@ impl SqliteRows {
             entry.changed = true;
             self.changed_subtasks.push(key);
         }
+        if !entry.unplaced {
+            entry.unplaced = true;
+            self.unplaced.push(key);
+        }
         Ok(entry)
     }
 
@@ -77,11 +112,9 @@ impl SqliteRows {
 
     pub(super) fn add_subtask(&mut self, row: SubtaskRow, text: SubtaskText) {
         let key = row.head.key;
-        self.subtasks.insert(
-            key,
-            SubtaskEntry { row, written: None, changed: true, text: Some(text), output: None, output_changed: false },
-        );
+        self.subtasks.insert(key, SubtaskEntry::new(row, text));
         self.changed_subtasks.push(key);
+        self.unplaced.push(key);
     }
 
     pub(super) fn keep_output(&mut self, key: SubtaskKey, output: Json) -> Result<()> {
@@ -165,35 +198,31 @@ impl SqliteRows {
         self.keys(sql::LEASED, [])
     }
 
-    pub(super) fn find_ready(&mut self, lanes: &[LaneKey], limit: u32) -> Result<Vec<SubtaskKey>> {
-        self.flush_subtasks()?;
-        let mut lanes: Vec<LaneKey> = lanes.iter().copied().filter(|&lane| self.counters.any_ready(lane)).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        let mut ready: Vec<(i64, SubtaskKey)> = Vec::new();
-        let mut statement = self.conn.prepare_cached(sql::READY)?;
-        for lane in &lanes {
-            let found =
-                statement.query_map(params![lane.0, limit], |row| Ok((row.get(0)?, SubtaskKey(row.get(1)?))))?;
-            for row in found {
-                ready.push(row?);
-            }
+    /// Lets the order know what has changed.
+    fn place(&mut self) {
+        for key in self.unplaced.drain(..) {
+            // A deleted one is not here any more.
+            let Some(entry) = self.subtasks.get_mut(key) else { continue };
+            entry.unplaced = false;
+            let place = Place::of(&entry.row);
+            self.order.moved(key, entry.place, place);
+            entry.place = place;
         }
-        if lanes.len() > 1 {
-            ready.sort_unstable();
-        }
-        ready.truncate(limit as usize);
-        Ok(ready.into_iter().map(|(_, key)| key).collect())
     }
 
-    pub(super) fn find_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<SubtaskKey>> {
-        self.flush_subtasks()?;
-        self.keys(sql::DUE, params![now.0, limit])
+    pub(super) fn find_ready(&mut self, lanes: &[LaneKey], limit: u32) -> Vec<SubtaskKey> {
+        self.place();
+        self.order.ready(lanes, limit)
     }
 
-    pub(super) fn find_next_due(&mut self) -> Result<Option<Timestamp>> {
-        self.flush_subtasks()?;
-        Ok(self.conn.prepare_cached(sql::NEXT_DUE)?.query_row([], |row| row.get(0)).optional()?.map(Timestamp))
+    pub(super) fn find_due(&mut self, now: Timestamp, limit: u32) -> Vec<SubtaskKey> {
+        self.place();
+        self.order.due(now, limit)
+    }
+
+    pub(super) fn find_next_due(&mut self) -> Option<Timestamp> {
+        self.place();
+        self.order.next_due()
     }
 
     pub(super) fn keep_attempt(&mut self, key: SubtaskKey, attempt: &Attempt) -> Result<()> {
@@ -225,7 +254,10 @@ impl SqliteRows {
         drop(statement);
         let total = self.task_row(task)?.total;
         for position in 0..total {
-            self.subtasks.remove(task.subtask(position as u16));
+            let key = task.subtask(position as u16);
+            if let Some(entry) = self.subtasks.remove(key) {
+                self.order.moved(key, entry.place, Place::default());
+            }
         }
         self.conn.prepare_cached(sql::DELETE_SUBTASKS)?.execute([first, last])?;
         self.conn.prepare_cached(sql::DELETE_INPUTS)?.execute([first, last])?;
@@ -234,6 +266,7 @@ impl SqliteRows {
     }
 
     pub(super) fn flush_subtasks(&mut self) -> Result<()> {
+        self.place();
         let mut changed = std::mem::take(&mut self.changed_subtasks);
         // In order of key, so that new rows are appended and neighbours share pages.
         changed.sort_unstable();

@@ -1,11 +1,9 @@
 //! Tasks: rows, plans not yet made, idempotency keys.
 
-use std::sync::Arc;
-
 use regatta_model::command::Idempotency;
 use regatta_model::ledger::Remembered;
-use regatta_model::task::{NewTask, Start, TaskHead, TaskRow, summary};
-use regatta_model::{TaskId, TaskKey, TaskStatus, Timestamp};
+use regatta_model::task::{NewTask, TaskRow};
+use regatta_model::{TaskId, TaskKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -83,15 +81,8 @@ impl SqliteRows {
 
     pub(super) fn add_task(&mut self, task: &NewTask, now: Timestamp) -> Result<TaskKey> {
         let key = TaskKey(self.last_task.next());
-        let head = TaskHead {
-            key,
-            id: task.id,
-            user: task.user.clone(),
-            summary: summary(&task.text.description),
-            task_type: task.task_type,
-            priority: task.priority,
-            created_at: now,
-        };
+        let row = task.first_row(key, now);
+        let head = &row.head;
         let text = &task.text;
         self.conn.prepare_cached(sql::INSERT_TASK)?.execute(params![
             key.0,
@@ -110,24 +101,6 @@ impl SqliteRows {
             text.description,
             text.deferred_steps,
         ])?;
-        let row = TaskRow {
-            head: Arc::new(head),
-            status: TaskStatus::Pending,
-            total: 0,
-            completed: 0,
-            failed: 0,
-            cancelled: 0,
-            running: 0,
-            seq: 0,
-            started_at: None,
-            completed_at: None,
-            updated_at: now,
-            error: None,
-            start_at: match task.start {
-                Start::At(at) => Some(at),
-                Start::Now | Start::OnRequest => None,
-            },
-        };
         self.task_keys.insert(task.id, key);
         let deferred = text.deferred_steps.is_some();
         self.tasks.insert(key, TaskEntry { row, written: None, changed: true, deferred });

@@ -2,7 +2,7 @@
 
 use regatta_model::routing::{Lane, Resources};
 use regatta_model::worker::{Registration, SAMPLE_EVERY, SAMPLES_KEPT, Sample, WorkerRow};
-use regatta_model::{LaneKey, Timestamp, WorkerId, WorkerKey, WorkerStatus};
+use regatta_model::{LaneKey, Timestamp, WorkerId, WorkerKey};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Result, SqliteRows};
@@ -73,21 +73,7 @@ impl SqliteRows {
 
     pub(super) fn add_worker(&mut self, registration: &Registration, now: Timestamp) -> Result<WorkerKey> {
         let key = WorkerKey(self.last_worker.next());
-        let row = WorkerRow {
-            key,
-            id: registration.new_id,
-            profile: registration.profile.clone(),
-            session: 0,
-            used: 0,
-            said: WorkerStatus::Online,
-            draining: false,
-            unregistered: false,
-            uses_leases: false,
-            resources: Resources::default(),
-            current_task: None,
-            last_heartbeat: now,
-            registered_at: now,
-        };
+        let row = registration.first_row(key, now);
         self.conn.prepare_cached(sql::INSERT_WORKER)?.execute(params![
             key.0,
             row.id.uuid().as_bytes(),

@@ -1,1 +1,0 @@
-SELECT kind, id, count FROM counters

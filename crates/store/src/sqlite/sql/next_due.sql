@@ -1,1 +1,0 @@
-SELECT due_at FROM subtasks WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1
