@@ -19,7 +19,7 @@ use regatta_model::routing::{Labels, Offer};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::worker::{Profile, Registration};
 use regatta_model::{CheckpointFrequency, LaneKey, Priority, Privacy, Span, TaskId, TaskType, Timestamp, WorkerId};
-use regatta_store::sqlite::{Options, SqliteStore};
+use regatta_store::sqlite::{Options, SqliteStore, migrate};
 use regatta_store::{Committed, Sink, Store, StoreExt};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -112,20 +112,26 @@ async fn submissions(folder: &Path, callers: usize, time: Duration) -> Result<(f
     Ok((rate, times.clone(), times.len() as f64 / commits.0.load(Ordering::Relaxed) as f64))
 }
 
-const SCHEMA: &str = include_str!("../migrations/sqlite/0001_ledger.sql");
 const INSERT_TASK: &str = include_str!("../src/sqlite/sql/insert_task.sql");
 const INSERT_TASK_STATE: &str = include_str!("../src/sqlite/sql/insert_task_state.sql");
 const INSERT_SUBTASK: &str = include_str!("../src/sqlite/sql/insert_subtask.sql");
+const INSERT_TEXT: &str = include_str!("../src/sqlite/sql/insert_text.sql");
 const INSERT_EVENTS: &str = include_str!("../src/sqlite/sql/insert_events.sql");
-const ADD_COUNT: &str = include_str!("../src/sqlite/sql/add_count.sql");
+const INSERT_COUNT: &str = include_str!("../src/sqlite/sql/insert_count.sql");
+const RAISE_COUNT: &str = include_str!("../src/sqlite/sql/raise_count.sql");
 
 /// The same rows by a plain loop: tasks a second in transactions of `batch` tasks.
 fn plain(folder: &Path, batch: usize, time: Duration) -> Result<f64, Failed> {
-    let conn = Connection::open(folder.join(format!("plain-{batch}.db")))?;
+    let path = folder.join(format!("plain-{batch}.db"));
+    migrate(&path)?;
+    let conn = Connection::open(path)?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.pragma_update(None, "journal_mode", "wal")?;
     conn.pragma_update(None, "synchronous", "full")?;
-    conn.execute_batch(SCHEMA)?;
+    let counted = [(0, 512), (1, 0), (1, 1), (2, 1)];
+    for (kind, id) in counted {
+        conn.execute(INSERT_COUNT, params![kind, id, 0])?;
+    }
     let started = Instant::now();
     let mut key = 0_i64;
     while started.elapsed() < time {
@@ -155,52 +161,19 @@ fn plain(folder: &Path, batch: usize, time: Duration) -> Result<f64, Failed> {
             conn.prepare_cached(INSERT_TASK_STATE)?
                 .execute(params![key, 2, 4, 0, 0, 0, 0, 1, now, none, now, none, none])?;
             for (position, step) in (0_i64..).zip(task.plan.iter().flat_map(|plan| &plan.steps.steps)) {
-                let bytes = |positions: &[u16]| positions.iter().flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>();
                 let state = i64::from(step.dependencies.is_empty());
-                conn.prepare_cached(INSERT_SUBTASK)?.execute(params![
-                    (key << 14) + position,
-                    state,
-                    1,
-                    now,
-                    none,
-                    none,
-                    none,
-                    step.dependencies.len() as i64,
-                    0,
-                    0,
-                    0,
-                    0,
-                    0,
-                    0,
-                    none,
-                    none,
-                    0,
-                    none,
-                    none,
-                    none,
-                    0.0,
-                    0,
-                    none,
-                    none,
-                    none,
-                    none,
-                    none,
-                    step.complexity,
-                    step.priority,
-                    step.timeout_seconds,
-                    step.max_attempts,
-                    step.head_start.0,
-                    step.name,
-                    bytes(&step.dependencies),
-                    bytes(&step.dependents),
-                    step.description,
-                ])?;
+                let subtask = (key << 14) + position;
+                // As many bytes as the store packs.
+                let (changing, head) = ([1_u8; 26], [1_u8; 14]);
+                conn.prepare_cached(INSERT_SUBTASK)?
+                    .execute(params![subtask, state, 1, now, none, changing, head, step.name])?;
+                conn.prepare_cached(INSERT_TEXT)?.execute(params![subtask, step.description, step.input])?;
             }
             let event = format!("[[1,{now},null,{{\"s\":\"in_progress\",\"p\":0}}]]");
             conn.prepare_cached(INSERT_EVENTS)?.execute(params![(key << 30) + 1, event])?;
         }
-        for (kind, id) in [(0, 512), (1, 0), (1, 1), (2, 1)] {
-            conn.prepare_cached(ADD_COUNT)?.execute(params![kind, id, batch as i64])?;
+        for (kind, id) in counted {
+            conn.prepare_cached(RAISE_COUNT)?.execute(params![kind, id, batch as i64])?;
         }
         conn.execute_batch("COMMIT")?;
     }

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use regatta_model::routing::Resources;
-use regatta_model::subtask::{Attempt, Holder, State, SubtaskHead, SubtaskRow};
+use regatta_model::subtask::{Attempt, State, SubtaskHead, SubtaskRow};
 use regatta_model::task::{TaskHead, TaskRow, TaskText};
 use regatta_model::worker::{Profile, Sample, WorkerRow};
-use regatta_model::{LaneKey, Span, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
+use regatta_model::{LaneKey, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 use uuid::Uuid;
 
 use super::error::DbError;
+use super::packed::{self, Columns};
 use crate::query::Queued;
 
 /// Columns that make a [`TaskRow`]; others follow from here on.
 pub(super) const TASK_COLUMNS: usize = 19;
 /// Columns that make a [`SubtaskRow`].
-pub(super) const SUBTASK_COLUMNS: usize = 35;
+pub(super) const SUBTASK_COLUMNS: usize = 8;
 /// Columns that make a [`WorkerRow`].
 pub(super) const WORKER_COLUMNS: usize = 15;
 /// Columns that make a [`TaskHead`].
@@ -128,86 +129,34 @@ pub(super) fn task_text(row: &Row<'_>, first: usize) -> Result<TaskText, DbError
     })
 }
 
-/// Positions as a blob of little-endian 16-bit numbers.
-pub(super) fn positions(positions: &[u16]) -> Vec<u8> {
-    positions.iter().flat_map(|position| position.to_le_bytes()).collect()
-}
-
-fn read_positions(row: &Row<'_>, column: usize) -> Result<Box<[u16]>, DbError> {
-    let value = row.get_ref(column)?;
-    let bytes = value.as_blob().map_err(|_| DbError::Corrupt("dependencies that are no bytes".into()))?;
-    Ok(bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
+fn blob<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], DbError> {
+    row.get_ref(column)?.as_blob().map_err(|_| DbError::Corrupt("a packed row that is no bytes".into()))
 }
 
 pub(super) fn subtask_head(row: &Row<'_>, task: TaskId) -> Result<SubtaskHead, DbError> {
     let key = SubtaskKey(get(row, 0)?);
-    Ok(SubtaskHead {
-        key,
-        id: task.subtask(key.position()),
-        lane: LaneKey(get(row, 2)?),
-        complexity: get(row, 27)?,
-        priority: get(row, 28)?,
-        timeout_seconds: get(row, 29)?,
-        max_attempts: get(row, 30)?,
-        head_start: Span(get(row, 31)?),
-        name: get(row, 32)?,
-        dependencies: read_positions(row, 33)?,
-        dependents: read_positions(row, 34)?,
-    })
+    let lane = LaneKey(get(row, 2)?);
+    packed::unpack_head(key, task.subtask(key.position()), lane, get(row, 7)?, blob(row, 6)?)
 }
 
 pub(super) fn subtask_row(row: &Row<'_>, task: TaskId) -> Result<SubtaskRow, DbError> {
-    let holder = match get::<Option<i64>>(row, 5)? {
-        Some(worker) => Some(Holder {
-            worker: WorkerKey(worker),
-            session: get(row, 23)?,
-            id: WorkerId(uuid(row, 24)?),
-            tool: get(row, 25)?,
-        }),
-        None => None,
-    };
-    let avoid = match get::<Option<i64>>(row, 14)? {
-        Some(worker) => Some((WorkerKey(worker), sure_time(row, 15)?)),
-        None => None,
-    };
-    Ok(SubtaskRow {
-        head: Arc::new(subtask_head(row, task)?),
+    let columns = Columns {
         state: word(row, 1, State::from_code, "a subtask's state")?,
         rank: get(row, 3)?,
-        due_at: time(row, 4)?,
-        holder,
-        lease_expires_at: time(row, 6)?,
-        deps_left: get(row, 7)?,
-        attempt: get(row, 8)?,
-        failures: get(row, 9)?,
-        losses: get(row, 10)?,
-        missed: get(row, 11)?,
-        epoch: get(row, 12)?,
-        context_bytes: get::<i64>(row, 13)? as u64,
-        avoid,
-        progress: get(row, 16)?,
-        queued_at: time(row, 17)?,
-        started_at: time(row, 18)?,
-        completed_at: time(row, 19)?,
-        execution_time: get(row, 20)?,
-        simulated: get(row, 21)?,
-        exit_code: get(row, 22)?,
-        error: get(row, 26)?,
-    })
+        worker: get::<Option<i64>>(row, 4)?.map(WorkerKey),
+    };
+    packed::row(subtask_head(row, task)?, &columns, blob(row, 5)?)
+}
+
+/// When a sweep must look at a subtask, from its packed column.
+pub(super) fn due_at(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, DbError> {
+    packed::due_at(blob(row, column)?)
 }
 
 pub(super) fn queued(row: &Row<'_>) -> Result<Queued, DbError> {
-    Ok(Queued {
-        key: SubtaskKey(get(row, 0)?),
-        lane: LaneKey(get(row, 1)?),
-        state: word(row, 2, State::from_code, "a subtask's state")?,
-        due_at: time(row, 3)?,
-        avoid_until: time(row, 4)?,
-        attempt: get(row, 5)?,
-        failures: get(row, 6)?,
-        max_attempts: get(row, 7)?,
-        error: get(row, 8)?,
-    })
+    // Ids are not part of it.
+    let any = TaskId::from_random(Uuid::nil());
+    Ok((&subtask_row(row, any)?).into())
 }
 
 pub(super) fn attempt(row: &Row<'_>) -> Result<Attempt, DbError> {

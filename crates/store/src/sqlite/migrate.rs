@@ -7,20 +7,35 @@
 use rusqlite::{Connection, params};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::error::DbError;
+use super::pack_wide;
+
+/// Changes rows as SQL alone cannot.
+type Code = fn(&Connection) -> Result<(), DbError>;
+
 /// A step of the schema.
 pub(super) struct Migration {
     pub(super) version: i64,
     pub(super) name: &'static str,
     pub(super) sql: &'static str,
+    /// What SQL cannot do, after it and in the same transaction.
+    pub(super) code: Option<Code>,
 }
 
 /// All steps, in order.
 pub(super) const MIGRATIONS: &[Migration] = &[
-    Migration { version: 1, name: "ledger", sql: include_str!("../../migrations/sqlite/0001_ledger.sql") },
+    Migration { version: 1, name: "ledger", sql: include_str!("../../migrations/sqlite/0001_ledger.sql"), code: None },
     Migration {
         version: 2,
         name: "order_in_memory",
         sql: include_str!("../../migrations/sqlite/0002_order_in_memory.sql"),
+        code: None,
+    },
+    Migration {
+        version: 3,
+        name: "packed_subtasks",
+        sql: include_str!("../../migrations/sqlite/0003_packed_subtasks.sql"),
+        code: Some(pack_wide::pack),
     },
 ];
 
@@ -31,6 +46,8 @@ const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql"
 pub(super) enum MigrateError {
     #[error("{0}")]
     Sql(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Code(#[from] DbError),
     #[error("{0}")]
     Refused(String),
 }
@@ -85,6 +102,9 @@ pub(super) fn migrate(conn: &mut Connection, migrations: &[Migration], binary: &
         }
         let transaction = conn.transaction()?;
         transaction.execute_batch(migration.sql)?;
+        if let Some(code) = migration.code {
+            code(&transaction)?;
+        }
         transaction.execute(
             "INSERT INTO schema_migrations (version, name, checksum, min_binary, applied_at)
              VALUES (?1, ?2, ?3, ?4, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
@@ -100,7 +120,9 @@ pub(super) fn migrate(conn: &mut Connection, migrations: &[Migration], binary: &
 mod tests {
     use super::*;
 
-    const FIRST: Migration = Migration { version: 1, name: "one", sql: "CREATE TABLE a (x);" };
+    const FIRST: Migration = Migration { version: 1, name: "one", sql: "CREATE TABLE a (x);", code: None };
+
+    const SECOND: Migration = Migration { version: 2, name: "two", ..FIRST };
 
     fn columns(conn: &Connection) -> i64 {
         conn.query_row("SELECT count(*) FROM pragma_table_info('a')", [], |row| row.get(0)).unwrap()
@@ -110,7 +132,7 @@ mod tests {
     fn each_step_is_applied_once_and_in_order() {
         let mut conn = Connection::open_in_memory().unwrap();
         migrate(&mut conn, &[FIRST], "0.1.0").unwrap();
-        let second = Migration { version: 2, name: "two", sql: "-- min_binary: 0.2.0\nALTER TABLE a ADD COLUMN y;" };
+        let second = Migration { sql: "-- min_binary: 0.2.0\nALTER TABLE a ADD COLUMN y;", ..SECOND };
         migrate(&mut conn, &[FIRST, second], "0.2.0").unwrap();
         assert_eq!(columns(&conn), 2);
         migrate(&mut conn, &[FIRST], "0.3.0").unwrap();
@@ -129,7 +151,11 @@ mod tests {
     #[test]
     fn a_step_that_fails_leaves_nothing() {
         let mut conn = Connection::open_in_memory().unwrap();
-        let broken = Migration { version: 2, name: "two", sql: "ALTER TABLE a ADD COLUMN y; SELECT nonsense;" };
+        let broken = Migration { sql: "ALTER TABLE a ADD COLUMN y; SELECT nonsense;", ..SECOND };
+        assert!(migrate(&mut conn, &[FIRST, broken], "0.1.0").is_err());
+        assert_eq!(columns(&conn), 1);
+        let code: Code = |_| Err(DbError::Corrupt("a row".into()));
+        let broken = Migration { sql: "ALTER TABLE a ADD COLUMN y;", code: Some(code), ..SECOND };
         assert!(migrate(&mut conn, &[FIRST, broken], "0.1.0").is_err());
         assert_eq!(columns(&conn), 1);
     }

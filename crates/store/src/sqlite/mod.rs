@@ -1,7 +1,7 @@
 //! The embedded store: SQLite, one writer with group commit, readers beside it.
 //!
 //! [`open`] opens, locks and migrates; [`queue`] holds what waits; [`writer`] runs it in groups over [`rows`];
-//! [`checkpoint`] empties the log; [`read`] answers queries. Statements are files in `sql/`.
+//! [`checkpoint`] empties the log; [`read`] answers queries. A row's columns are read by [`codec`], a subtask's are [`packed`]. Statements are files in `sql/`.
 
 mod cache;
 mod checkpoint;
@@ -10,6 +10,8 @@ mod error;
 mod lock;
 mod migrate;
 mod open;
+mod pack_wide;
+mod packed;
 mod queue;
 mod read;
 mod records;

@@ -7,6 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use uuid::Uuid;
 
+use super::error::DbError;
 use super::migrate::{MIGRATIONS, MigrateError, migrate};
 use super::sql;
 use crate::StoreError;
@@ -110,6 +111,8 @@ pub(super) fn writer(options: &Options) -> Result<Connection, StoreError> {
     };
     open().map_err(|error| match error {
         MigrateError::Sql(error) => cannot_open(path, &error),
+        MigrateError::Code(DbError::Sql(error)) => cannot_open(path, &error),
+        MigrateError::Code(error) => StoreError::Open(format!("{}: {error}", path.display())),
         MigrateError::Refused(why) => StoreError::Open(format!("{}: {why}", path.display())),
     })
 }

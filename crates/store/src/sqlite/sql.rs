@@ -11,7 +11,6 @@ macro_rules! statements {
 }
 
 statements! {
-    ADD_COUNT = "add_count",
     COUNT_SEARCH = "count_search",
     COUNT_SUBTASKS_OF = "count_subtasks_of",
     COUNT_TASKS = "count_tasks",
@@ -19,7 +18,7 @@ statements! {
     COUNT_WORKERS_BY_STATUS = "count_workers_by_status",
     DELETE_ATTEMPTS = "delete_attempts",
     DELETE_EVENTS = "delete_events",
-    DELETE_INPUTS = "delete_inputs",
+
     DELETE_LOGS = "delete_logs",
     DELETE_OLD_SAMPLES = "delete_old_samples",
     DELETE_PROFILE = "delete_profile",
@@ -27,19 +26,22 @@ statements! {
     DELETE_SUBTASKS = "delete_subtasks",
     DELETE_TASK = "delete_task",
     DELETE_TASK_STATE = "delete_task_state",
+    DELETE_TEXTS = "delete_texts",
     DELETE_WORKER = "delete_worker",
     DROP_DEFERRED_STEPS = "drop_deferred_steps",
     FIRST_QUEUED = "first_queued",
     FORGET_OLD_KEYS = "forget_old_keys",
     INSERT_ATTEMPT = "insert_attempt",
+    INSERT_COUNT = "insert_count",
     INSERT_EVENTS = "insert_events",
-    INSERT_INPUT = "insert_input",
+
     INSERT_LANE = "insert_lane",
     INSERT_LOG = "insert_log",
     INSERT_SAMPLE = "insert_sample",
     INSERT_SUBTASK = "insert_subtask",
     INSERT_TASK = "insert_task",
     INSERT_TASK_STATE = "insert_task_state",
+    INSERT_TEXT = "insert_text",
     INSERT_WORKER = "insert_worker",
     LANE_BY_CANONICAL = "lane_by_canonical",
     LANES_AFTER = "lanes_after",
@@ -55,6 +57,7 @@ statements! {
     LIST_WORKERS = "list_workers",
     META = "meta",
     QUEUED = "queued",
+    RAISE_COUNT = "raise_count",
     READ_ATTEMPTS = "read_attempts",
     READ_CONTEXT = "read_context",
     READ_COUNTERS = "read_counters",
@@ -75,7 +78,6 @@ statements! {
     SAVE_PROFILE = "save_profile",
     SEARCH_TASKS = "search_tasks",
     SET_META = "set_meta",
-    SUBTASK_BY_KEY = "subtask_by_key",
     SUBTASK_OUTPUT = "subtask_output",
     SUBTASK_TEXT = "subtask_text",
     SUBTASKS_BY_KEYS = "subtasks_by_keys",
@@ -147,13 +149,11 @@ mod tests {
              SELECT k, CAST(printf('%016d', k) AS BLOB), 'local', k % 7, 1, k, 's', 1, 0, '[]', '{}', 'd' FROM n;
              INSERT INTO task_state (key, status, total, completed, failed, cancelled, running, seq, updated_at)
              SELECT key, CASE WHEN key % 1000 = 0 THEN 2 ELSE 4 END, 4, 4, 0, 0, 0, 9, 0 FROM tasks;
-             INSERT INTO subtasks (key, state, lane, rank, due_at, worker, deps_left, attempt, failures, losses, missed,
-                 epoch, context_bytes, progress, execution_time, simulated, complexity, priority, timeout_seconds,
-                 max_attempts, head_start, name, dependencies, dependents, description, output)
+             INSERT INTO subtasks (key, state, lane, rank, worker, changing, head, name, output)
              SELECT (t.key << 14) + p.value, CASE WHEN t.key % 1000 = 0 THEN p.value ELSE 4 END, t.key % 3 + 1, t.key,
-                 CASE WHEN t.key % 1000 = 0 AND p.value > 1 THEN t.key END, t.key % 50, 0, 1, 0, 0, 0,
-                 1, 0, 0, 0.0, 0, 1, 1, 1, 3, 0, 'n', x'', x'', 'd', '{}'
+                 t.key % 50, zeroblob(60), zeroblob(16), 'n', '{}'
              FROM tasks t, json_each('[0,1,2,3]') p;
+             INSERT INTO subtask_texts (key, description) SELECT key, 'd' FROM subtasks;
              INSERT INTO events (key, records) SELECT (key << 30) + 9, '[]' FROM tasks;
              COMMIT;
              ANALYZE;",
@@ -171,7 +171,6 @@ mod tests {
                 READ_PROGRESS,
                 "SEARCH t USING COVERING INDEX tasks_uuid (uuid=?); SEARCH s USING INTEGER PRIMARY KEY (rowid=?)",
             ),
-            (SUBTASK_BY_KEY, "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)"),
             (
                 QUEUED,
                 "SEARCH t USING COVERING INDEX task_state_status (status>? AND status<?); \

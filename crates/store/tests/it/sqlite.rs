@@ -1,5 +1,6 @@
 //! What only the SQLite store can show: its file, its groups, its statements.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use regatta_model::command::*;
@@ -112,6 +113,18 @@ async fn a_bad_command_of_a_group_fails_alone() {
     let counters = store.counters(BEGIN).await.unwrap().value;
     assert_eq!(counters.tasks, [(TaskStatus::InProgress, 20)]);
     assert_eq!(counters.subtasks, [(SubtaskStatus::Queued, 20)]);
+
+    // What the writer keeps in order went back with the group that failed: each is given once, and nothing else.
+    let worker = store.run(BEGIN, registration("m", 30, None)).await.unwrap().value;
+    let claim = |nonce| {
+        let seat = Seat { worker: worker.key, session: worker.session, free: 30 };
+        let lanes = vec![LaneOffer { lane: LaneKey(1), takers: vec![(0, "t".into()); 30] }];
+        Claim { seats: vec![seat], lanes, limit: 30, lease: LEASE, nonce }
+    };
+    let given = store.run(BEGIN, claim(1)).await.unwrap().value;
+    let different: BTreeSet<_> = given.iter().map(|given| given.lease.subtask.uuid()).collect();
+    assert_eq!((given.len(), different.len()), (20, 20));
+    assert!(store.run(BEGIN, claim(2)).await.unwrap().value.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

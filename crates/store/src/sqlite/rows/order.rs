@@ -46,7 +46,7 @@ impl Order {
         while let Some(row) = rows.next()? {
             let state = codec::word(row, 1, State::from_code, "a subtask's state")?;
             let ready = (LaneKey(row.get(2)?), row.get(3)?);
-            let place = Place { ready: (state == State::Ready).then_some(ready), due: codec::time(row, 4)? };
+            let place = Place { ready: (state == State::Ready).then_some(ready), due: codec::due_at(row, 4)? };
             order.put(SubtaskKey(row.get(0)?), Place::default(), place);
         }
         Ok(order)

@@ -10,7 +10,10 @@ use super::order::Place;
 use super::tasks::TaskEntry;
 use super::{Lazy, Result, SqliteRows, TEXT_KEPT};
 use crate::sqlite::error::DbError;
-use crate::sqlite::{codec, sql};
+use crate::sqlite::{codec, packed, sql};
+
+/// Subtasks that are loaded together, a power of two: from one whose position is a multiple of it.
+const NEIGHBOURS: i64 = 16;
 
 /// A subtask that was loaded or made.
 pub(super) struct SubtaskEntry {
@@ -63,28 +66,38 @@ fn missing(key: SubtaskKey) -> DbError {
     DbError::Missing(format!("there is no subtask with key {}", key.0))
 }
 
-/// What SQLite would take for NULL is 0.
-fn number(value: f64) -> f64 {
-    if value.is_nan() { 0.0 } else { value }
-}
-
 impl SqliteRows {
-    /// Whether there is such a subtask; then it is in the cache.
+    /// Whether there is such a subtask; then it is in the cache. So are its neighbours after that: who wants a subtask
+    /// wants the others of its task soon, and a statement costs more than the rows it finds.
     fn load_subtask(&mut self, key: SubtaskKey) -> Result<bool> {
         if self.subtasks.has(key) {
             return Ok(true);
         }
-        let mut statement = self.conn.prepare_cached(sql::SUBTASK_BY_KEY)?;
-        let mut found = statement.query([key.0])?;
-        let Some(row) = found.next()? else { return Ok(false) };
-        // Its id is made from its task's, and whoever wants a subtask wants its task next.
-        if !self.tasks.has(key.task()) {
-            self.tasks.insert(key.task(), TaskEntry::load(&self.conn, key.task())?);
+        let first = key.0 & !(NEIGHBOURS - 1);
+        let mut statement = self.conn.prepare_cached(sql::LIST_SUBTASKS)?;
+        let mut rows = statement.query(params![first, first + NEIGHBOURS - 1, -1])?;
+        let mut found = false;
+        let mut task = None;
+        while let Some(row) = rows.next()? {
+            let neighbour = SubtaskKey(row.get(0)?);
+            found |= neighbour == key;
+            // One that is here may have changed since it was written.
+            if self.subtasks.has(neighbour) {
+                continue;
+            }
+            // Its id is made from its task's, and whoever wants a subtask wants its task next.
+            let task = match task {
+                Some(task) => task,
+                None => {
+                    if !self.tasks.has(key.task()) {
+                        self.tasks.insert(key.task(), TaskEntry::load(&self.conn, key.task())?);
+                    }
+                    *task.insert(self.tasks.get(key.task()).ok_or_else(|| missing(key))?.row.head.id)
+                }
+            };
+            self.subtasks.insert(neighbour, SubtaskEntry::written(codec::subtask_row(row, task)?));
         }
-        let task = self.tasks.get(key.task()).map(|entry| entry.row.head.id).ok_or_else(|| missing(key))?;
-        let row = codec::subtask_row(row, task)?;
-        self.subtasks.insert(key, SubtaskEntry::written(row));
-        Ok(true)
+        Ok(found)
     }
 
     pub(super) fn subtask_row(&mut self, key: SubtaskKey) -> Result<Option<&SubtaskRow>> {
@@ -260,7 +273,7 @@ impl SqliteRows {
             }
         }
         self.conn.prepare_cached(sql::DELETE_SUBTASKS)?.execute([first, last])?;
-        self.conn.prepare_cached(sql::DELETE_INPUTS)?.execute([first, last])?;
+        self.conn.prepare_cached(sql::DELETE_TEXTS)?.execute([first, last])?;
         self.conn.prepare_cached(sql::DELETE_ATTEMPTS)?.execute([first, last])?;
         Ok(())
     }
@@ -274,99 +287,41 @@ impl SqliteRows {
         let mut update = Lazy::new(&self.conn, sql::UPDATE_SUBTASK);
         let mut update_output = Lazy::new(&self.conn, sql::UPDATE_SUBTASK_OUTPUT);
         let mut insert = Lazy::new(&self.conn, sql::INSERT_SUBTASK);
-        let mut insert_input = Lazy::new(&self.conn, sql::INSERT_INPUT);
+        let mut insert_text = Lazy::new(&self.conn, sql::INSERT_TEXT);
+        let (mut changing, mut head) = (Vec::new(), Vec::new());
         for key in changed.drain(..) {
             let Some(entry) = self.subtasks.get_mut(key) else { continue };
             entry.changed = false;
             let (row, lane) = (&entry.row, entry.row.head.lane);
-            let holder = row.holder.as_ref();
-            let worker_uuid = holder.map(|holder| *holder.id.uuid().as_bytes());
-            match entry.written {
-                Some(before) => {
-                    let values = params![
-                        key.0,
-                        row.state.code(),
-                        row.rank,
-                        row.due_at.map(|at| at.0),
-                        holder.map(|holder| holder.worker.0),
-                        row.lease_expires_at.map(|at| at.0),
-                        row.deps_left,
-                        row.attempt,
-                        row.failures,
-                        row.losses,
-                        row.missed,
-                        row.epoch,
-                        row.context_bytes as i64,
-                        row.avoid.map(|(worker, _)| worker.0),
-                        row.avoid.map(|(_, until)| until.0),
-                        row.progress,
-                        row.queued_at.map(|at| at.0),
-                        row.started_at.map(|at| at.0),
-                        row.completed_at.map(|at| at.0),
-                        number(row.execution_time),
-                        row.simulated,
-                        row.exit_code,
-                        holder.map(|holder| holder.session),
-                        worker_uuid,
-                        holder.map(|holder| &holder.tool),
-                        row.error,
-                        entry.output,
-                    ];
-                    if entry.output_changed {
-                        update_output.get()?.execute(values)?;
-                    } else {
-                        update.get()?.execute(&values[..26])?;
-                    }
-                    if before != row.state {
-                        self.counters.subtask(before, lane, -1);
-                        self.counters.subtask(row.state, lane, 1);
-                    }
+            let (state, worker) = (row.state.code(), row.holder.as_ref().map(|holder| holder.worker.0));
+            packed::changing(row, &mut changing);
+            if entry.written.is_none() {
+                let text = entry.text.as_ref().ok_or_else(|| missing(key))?;
+                packed::head(&row.head, &mut head);
+                insert.get()?.execute(params![
+                    key.0,
+                    state,
+                    lane.0,
+                    row.rank,
+                    worker,
+                    changing,
+                    head,
+                    row.head.name
+                ])?;
+                insert_text.get()?.execute(params![key.0, text.description, text.input])?;
+            }
+            // A new row has its output already when a plan that is begun and ended in one group is written.
+            if entry.output_changed {
+                let output = &entry.output;
+                update_output.get()?.execute(params![key.0, state, row.rank, worker, changing, output])?;
+            } else if entry.written.is_some() {
+                update.get()?.execute(params![key.0, state, row.rank, worker, changing])?;
+            }
+            if entry.written != Some(row.state) {
+                if let Some(before) = entry.written {
+                    self.counters.subtask(before, lane, -1);
                 }
-                None => {
-                    let text = entry.text.as_ref().ok_or_else(|| missing(key))?;
-                    insert.get()?.execute(params![
-                        key.0,
-                        row.state.code(),
-                        lane.0,
-                        row.rank,
-                        row.due_at.map(|at| at.0),
-                        holder.map(|holder| holder.worker.0),
-                        row.lease_expires_at.map(|at| at.0),
-                        row.deps_left,
-                        row.attempt,
-                        row.failures,
-                        row.losses,
-                        row.missed,
-                        row.epoch,
-                        row.context_bytes as i64,
-                        row.avoid.map(|(worker, _)| worker.0),
-                        row.avoid.map(|(_, until)| until.0),
-                        row.progress,
-                        row.queued_at.map(|at| at.0),
-                        row.started_at.map(|at| at.0),
-                        row.completed_at.map(|at| at.0),
-                        number(row.execution_time),
-                        row.simulated,
-                        row.exit_code,
-                        holder.map(|holder| holder.session),
-                        worker_uuid,
-                        holder.map(|holder| &holder.tool),
-                        row.error,
-                        row.head.complexity,
-                        row.head.priority,
-                        row.head.timeout_seconds,
-                        row.head.max_attempts,
-                        row.head.head_start.0,
-                        row.head.name,
-                        codec::positions(&row.head.dependencies),
-                        codec::positions(&row.head.dependents),
-                        text.description,
-                    ])?;
-                    if let Some(input) = &text.input {
-                        insert_input.get()?.execute(params![key.0, input])?;
-                    }
-                    self.counters.subtask(row.state, lane, 1);
-                }
+                self.counters.subtask(row.state, lane, 1);
             }
             entry.written = Some(row.state);
             entry.output_changed = false;

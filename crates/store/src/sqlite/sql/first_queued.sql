@@ -1,4 +1,4 @@
-SELECT s.key, s.lane, s.state, s.due_at, s.avoid_until, s.attempt, s.failures, s.max_attempts, s.error
+SELECT s.key, s.state, s.lane, s.rank, s.worker, s.changing, s.head, s.name
 FROM json_each(?1) k
 CROSS JOIN subtasks s ON s.key = (
     SELECT q.key FROM subtasks q

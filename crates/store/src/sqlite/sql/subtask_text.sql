@@ -1,1 +1,1 @@
-SELECT s.description, i.input FROM subtasks s LEFT JOIN subtask_inputs i ON i.key = s.key WHERE s.key = ?1
+SELECT description, input FROM subtask_texts WHERE key = ?1

@@ -1,0 +1,1 @@
+INSERT INTO counters (kind, id, count) VALUES (?1, ?2, ?3)

@@ -1,1 +1,0 @@
-INSERT INTO subtask_inputs (key, input) VALUES (?1, ?2)
