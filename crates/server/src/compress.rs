@@ -14,16 +14,18 @@ use tower_http::compression::Compression;
 /// What is smaller is not worth it.
 const SMALL: u64 = 1_024;
 
-/// Compresses an answer that is worth it, and says that it depends on what was accepted.
-pub(crate) async fn compress(mut response: Response, accepted: Option<&HeaderValue>) -> Response {
+/// Whether an answer is worth compressing; one that is says that it depends on what was accepted.
+pub(crate) fn is_worth_it(response: &mut Response) -> bool {
     let size = response.body().size_hint().lower();
-    if size <= SMALL || response.headers().contains_key(CONTENT_ENCODING) {
-        return response;
-    }
-    let Some(accepted) = accepted else {
+    let worth = size > SMALL && !response.headers().contains_key(CONTENT_ENCODING);
+    if worth {
         response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
-        return response;
-    };
+    }
+    worth
+}
+
+/// Compresses an answer.
+pub(crate) async fn compress(response: Response, accepted: &HeaderValue) -> Response {
     // The layer of tower-http around a service that has its answer already: whoever asks for nothing pays nothing.
     let mut request = Request::new(());
     request.headers_mut().insert(ACCEPT_ENCODING, accepted.clone());

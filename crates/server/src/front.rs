@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::compress::compress;
+use crate::compress::{self, compress};
 use crate::guard;
 use crate::host;
 use crate::leftover;
@@ -95,7 +95,9 @@ where
         // The one that was polled ready is the one to use.
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
-        Box::pin(serve(self.front.clone(), ready, request).map(Ok))
+        let id = request_id::of(request.headers());
+        let span = tracing::error_span!("request", request_id = %Visible(&id));
+        Box::pin(serve(self.front.clone(), ready, request, id).instrument(span).map(Ok))
     }
 }
 
@@ -108,12 +110,11 @@ struct Asked {
     if_none_match: Option<HeaderValue>,
 }
 
-async fn serve<S>(front: Front, mut inner: S, request: Request) -> Response
+async fn serve<S>(front: Front, mut inner: S, request: Request, id: HeaderValue) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     let Front { app, kind } = front;
-    let id = request_id::of(request.headers());
     let asked = Asked {
         since: Instant::now(),
         method: request.method().clone(),
@@ -122,32 +123,29 @@ where
         if_none_match: request.headers().get(IF_NONE_MATCH).cloned(),
     };
     let route = asked.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let span = tracing::error_span!("request", request_id = %Visible(&id));
     let entered = admit(&app, kind, &request);
     let request = leftover::watch(request);
-    let answered = async {
-        let (identity, permit) = match entered {
-            Ok(entered) => entered,
-            Err(failure) => {
-                let context = Context::new(id.clone(), None, None);
-                let (response, ser) = context.run(async { failure.into_response() }).await;
-                return (response, ser, Stages::default());
-            }
-        };
-        let context = Context::new(id.clone(), identity, permit);
-        let call = AssertUnwindSafe(inner.call(request)).catch_unwind();
-        let ((response, stages), ser) = context
-            .run(timing::collect(async {
-                match call.await {
-                    Ok(Ok(response)) => as_problem(response),
-                    Ok(Err(never)) => match never {},
-                    Err(panic) => Failure::internal(&panic_text(&*panic)).into_response(),
-                }
-            }))
-            .await;
-        (response, ser, stages)
+    let (response, ser, stages) = match entered {
+        Err(failure) => {
+            let context = Context::new(id.clone(), None, None);
+            let (response, ser) = context.run(async { failure.into_response() }).await;
+            (response, ser, Stages::default())
+        }
+        Ok((identity, permit)) => {
+            // On the heap before it is wrapped: each wrapper copies what it wraps, and this is a kilobyte.
+            let call = Box::pin(AssertUnwindSafe(inner.call(request)).catch_unwind());
+            let ((response, stages), ser) = Context::new(id.clone(), identity, permit)
+                .run(timing::collect(async {
+                    match call.await {
+                        Ok(Ok(response)) => as_problem(response),
+                        Ok(Err(never)) => match never {},
+                        Err(panic) => Failure::internal(&panic_text(&*panic)).into_response(),
+                    }
+                }))
+                .await;
+            (response, ser, stages)
+        }
     };
-    let (response, ser, stages) = answered.instrument(span.clone()).await;
     let mut response = finish(response, &asked).await;
     let took = asked.since.elapsed();
     let status = response.status();
@@ -158,7 +156,7 @@ where
         headers.insert(CACHE_CONTROL, NO_CACHE);
     }
     app.requests.count(&asked.method, route, status, took);
-    log(&span, &asked.method, route, status, took);
+    log(&asked.method, route, status, took);
     response
 }
 
@@ -217,7 +215,12 @@ async fn finish(mut response: Response, asked: &Asked) -> Response {
     if asked.method == Method::HEAD || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
-    compress(response, asked.encodings.as_ref()).await
+    let worth_it = compress::is_worth_it(&mut response);
+    match &asked.encodings {
+        // Rarely asked for by programs, and large.
+        Some(accepted) if worth_it => Box::pin(compress(response, accepted)).await,
+        _ => response,
+    }
 }
 
 /// Weak comparison (RFC 9110, 8.8.3.2) with a list of tags.
@@ -230,8 +233,7 @@ fn has_tag(wanted: &HeaderValue, tag: &HeaderValue) -> bool {
     wanted.split(',').any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
 }
 
-fn log(span: &tracing::Span, method: &Method, route: &str, status: StatusCode, took: Duration) {
-    let _entered = span.enter();
+fn log(method: &Method, route: &str, status: StatusCode, took: Duration) {
     let (status, milliseconds) = (status.as_u16(), took.as_micros() as f64 / 1_000.0);
     match status {
         500.. => tracing::warn!(%method, route, status, milliseconds, "answered"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use regatta_engine::timing::Stages;
 
@@ -21,7 +22,7 @@ pub(crate) fn header(stages: Stages, ser: Duration, total: Duration) -> HeaderVa
     // A bulk call does several things at once; of their times each gets its share of what has passed.
     let sum: Duration = stages.iter().filter_map(|(_, time)| *time).sum();
     let share = if sum > total { total.as_secs_f64() / sum.as_secs_f64() } else { 1.0 };
-    let mut text = String::with_capacity(128);
+    let mut text = Vec::with_capacity(160);
     let mut rest = total;
     for (name, time) in stages {
         if let Some(time) = time {
@@ -33,11 +34,11 @@ pub(crate) fn header(stages: Stages, ser: Duration, total: Duration) -> HeaderVa
     add(&mut text, "app", rest);
     add(&mut text, "total", total);
     text.truncate(text.len() - 2);
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// By hand: it is written for every answer, and formatting costs more than the rest of this module.
-fn add(text: &mut String, name: &str, time: Duration) {
+fn add(text: &mut Vec<u8>, name: &str, time: Duration) {
     let mut micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let mut digits = [b'0'; 24];
     let mut first = digits.len();
@@ -53,10 +54,9 @@ fn add(text: &mut String, name: &str, time: Duration) {
             break;
         }
     }
-    text.push_str(name);
-    text.push_str(";dur=");
-    text.extend(digits[first..].iter().map(|digit| char::from(*digit)));
-    text.push_str(", ");
+    for part in [name.as_bytes(), b";dur=", &digits[first..], b", "] {
+        text.extend_from_slice(part);
+    }
 }
 
 #[cfg(test)]
