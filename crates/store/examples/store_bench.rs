@@ -169,7 +169,7 @@ fn plain(folder: &Path, batch: usize, time: Duration) -> Result<f64, Failed> {
                     .execute(params![subtask, state, 1, now, none, changing, head, step.name])?;
                 conn.prepare_cached(INSERT_TEXT)?.execute(params![subtask, step.description, step.input])?;
             }
-            let event = format!("[[1,{now},null,{{\"s\":\"in_progress\",\"p\":0}}]]");
+            let event = [1_u8; 13];
             conn.prepare_cached(INSERT_EVENTS)?.execute(params![(key << 30) + 1, event])?;
         }
         for (kind, id) in counted {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::DbError;
 use super::packed::{self, Columns};
+use super::records::{self, Record};
 use crate::query::Queued;
 
 /// Columns that make a [`TaskRow`]; others follow from here on.
@@ -146,6 +147,14 @@ pub(super) fn subtask_row(row: &Row<'_>, task: TaskId) -> Result<SubtaskRow, DbE
         worker: get::<Option<i64>>(row, 4)?.map(WorkerKey),
     };
     packed::row(subtask_head(row, task)?, &columns, blob(row, 5)?)
+}
+
+/// The events of one row of a task's.
+pub(super) fn records(row: &Row<'_>, task: &TaskHead) -> Result<Vec<Record>, DbError> {
+    let unreadable = |_| DbError::Corrupt("events that cannot be read".into());
+    let json = row.get_ref(1)?.as_str().map_err(unreadable)?;
+    let packed = row.get_ref(2)?.as_blob_or_null().map_err(unreadable)?;
+    records::read(task, json, packed)
 }
 
 /// When a sweep must look at a subtask, from its packed column.

@@ -37,6 +37,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0003_packed_subtasks.sql"),
         code: Some(pack_wide::pack),
     },
+    Migration {
+        version: 4,
+        name: "packed_events",
+        sql: include_str!("../../migrations/sqlite/0004_packed_events.sql"),
+        code: None,
+    },
 ];
 
 const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql");

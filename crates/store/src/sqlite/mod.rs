@@ -3,6 +3,7 @@
 //! [`open`] opens, locks and migrates; [`queue`] holds what waits; [`writer`] runs it in groups over [`rows`];
 //! [`checkpoint`] empties the log; [`read`] answers queries. A row's columns are read by [`codec`], a subtask's are [`packed`]. Statements are files in `sql/`.
 
+mod bytes;
 mod cache;
 mod checkpoint;
 mod codec;

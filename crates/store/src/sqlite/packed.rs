@@ -4,8 +4,7 @@
 //! checking, copying) is paid for each of them. Packed, a write binds five values instead of twenty-five and the row is
 //! a third as long. State, lane, rank and worker are columns, because statements and indexes use them.
 //!
-//! A BLOB begins with the number of its format, so that a later one can say more. Numbers are LEB128, signed ones
-//! zigzag before that, times and epochs eight bytes (little endian), texts and lists preceded by their length.
+//! Values are written as [`super::bytes`] has them.
 
 use std::sync::Arc;
 
@@ -13,10 +12,8 @@ use regatta_model::subtask::{Holder, State, SubtaskHead, SubtaskRow};
 use regatta_model::{LaneKey, Span, SubtaskId, SubtaskKey, Timestamp, WorkerId, WorkerKey};
 use uuid::Uuid;
 
+use super::bytes::{FORMAT, Unpack, damaged, push_fixed, push_number, push_positions, push_signed, push_text};
 use super::error::DbError;
-
-/// The only format so far, of both.
-const FORMAT: u8 = 1;
 
 // Which of the values that may be missing are there.
 const DUE: u64 = 1;
@@ -30,101 +27,6 @@ const EXIT: u64 = 1 << 7;
 const ERROR: u64 = 1 << 8;
 const SIMULATED: u64 = 1 << 9;
 const RAN: u64 = 1 << 10;
-
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn push_signed(out: &mut Vec<u8>, number: i64) {
-    push_number(out, ((number << 1) ^ (number >> 63)) as u64);
-}
-
-fn push_fixed(out: &mut Vec<u8>, number: i64) {
-    out.extend_from_slice(&number.to_le_bytes());
-}
-
-fn push_text(out: &mut Vec<u8>, text: &str) {
-    push_number(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn push_positions(out: &mut Vec<u8>, positions: &[u16]) {
-    push_number(out, positions.len() as u64);
-    for &position in positions {
-        push_number(out, position.into());
-    }
-}
-
-/// What is left to read.
-struct Unpack<'a>(&'a [u8]);
-
-fn damaged() -> DbError {
-    DbError::Corrupt("a subtask's row that cannot be unpacked".into())
-}
-
-impl<'a> Unpack<'a> {
-    /// After the format.
-    fn begin(bytes: &'a [u8]) -> Result<Self, DbError> {
-        match bytes.split_first() {
-            Some((&FORMAT, rest)) => Ok(Self(rest)),
-            _ => Err(damaged()),
-        }
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], DbError> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(damaged)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn number(&mut self) -> Result<u64, DbError> {
-        let (mut number, mut shift) = (0, 0);
-        loop {
-            let (&byte, rest) = self.0.split_first().ok_or_else(damaged)?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f).checked_shl(shift).ok_or_else(damaged)?;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-            shift += 7;
-        }
-    }
-
-    fn small<T: TryFrom<u64>>(&mut self) -> Result<T, DbError> {
-        T::try_from(self.number()?).map_err(|_| damaged())
-    }
-
-    fn signed(&mut self) -> Result<i64, DbError> {
-        let number = self.number()?;
-        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DbError> {
-        self.take(N)?.try_into().map_err(|_| damaged())
-    }
-
-    fn fixed(&mut self) -> Result<i64, DbError> {
-        Ok(i64::from_le_bytes(self.array()?))
-    }
-
-    fn time(&mut self, there: bool) -> Result<Option<Timestamp>, DbError> {
-        if there { Ok(Some(Timestamp(self.fixed()?))) } else { Ok(None) }
-    }
-
-    fn text(&mut self) -> Result<Arc<str>, DbError> {
-        let length = self.small()?;
-        Ok(std::str::from_utf8(self.take(length)?).map_err(|_| damaged())?.into())
-    }
-
-    fn positions(&mut self) -> Result<Box<[u16]>, DbError> {
-        let length: usize = self.small()?;
-        (0..length).map(|_| self.small()).collect()
-    }
-}
 
 /// What of a subtask changes, without what stands in columns, into `out`, which is emptied first.
 pub(super) fn changing(row: &SubtaskRow, out: &mut Vec<u8>) {

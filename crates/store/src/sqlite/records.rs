@@ -1,40 +1,178 @@
-//! How events are kept: one JSON array for all events of a task in one commit.
+//! How events are kept: one row for all events of a task in one commit, packed into a BLOB one behind the other.
 //!
-//! A record of it is `[seq, at, null, {task}]` or `[seq, at, position, {subtask}]`. Names and dependencies are not
+//! The events of each task lie on a page of their own, so their size decides how many pages a commit writes: packed, an
+//! event is a fifth of what it was as JSON, which rows of earlier versions still hold. Names and dependencies are not
 //! repeated: they are read with the subtask's row. Only when a plan that was never whole is thrown away do its
-//! subtasks' records get what never changes of them as a fifth element, because there is no row any more.
+//! subtasks' records get what never changes of them, because there is no row any more.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
-use regatta_model::event::Event;
+use regatta_model::event::{SubtaskRecord, TaskRecord};
 use regatta_model::subtask::SubtaskHead;
-use regatta_model::{LaneKey, Span, SubtaskKey, TaskId, Timestamp};
-use serde::{Deserialize, Serialize};
+use regatta_model::task::TaskHead;
+use regatta_model::{LaneKey, Span, SubtaskStatus, TaskStatus, Timestamp, WorkerId};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
+use super::bytes::{FORMAT, Unpack, damaged, push_fixed, push_number, push_signed, push_text};
 use super::error::DbError;
+use super::packed;
 
-/// A record as it is kept.
-#[derive(Deserialize)]
-pub(super) struct Record<'a>(
+/// An event as it is kept.
+#[derive(Debug, PartialEq)]
+pub(super) struct Record {
     /// Its number.
-    pub(super) u64,
+    pub(super) seq: u64,
     /// When.
-    pub(super) Timestamp,
-    /// Of which subtask; else of the task.
-    pub(super) Option<u16>,
+    pub(super) at: Timestamp,
     /// What changed.
-    #[serde(borrow)]
-    pub(super) &'a RawValue,
-    /// What never changed, of a subtask whose row is gone.
-    #[serde(default)]
-    pub(super) Option<KeptHead>,
-);
+    pub(super) changed: Changed,
+}
+
+/// What changed, and into what.
+#[derive(Debug, PartialEq)]
+pub(super) enum Changed {
+    /// The task.
+    Task(TaskRecord),
+    /// The subtask at a position; with what never changed of it, when its row is gone.
+    Subtask(u16, SubtaskRecord, Option<Box<SubtaskHead>>),
+}
+
+const WORKER: u64 = 1;
+const TOOL: u64 = 1 << 1;
+const ERROR: u64 = 1 << 2;
+const QUEUED: u64 = 1 << 3;
+const STARTED: u64 = 1 << 4;
+const COMPLETED: u64 = 1 << 5;
+const SIMULATED: u64 = 1 << 6;
+const HEAD: u64 = 1 << 7;
+
+/// Begins a BLOB of records in `out`.
+pub(super) fn begin(out: &mut Vec<u8>) {
+    out.clear();
+    out.push(FORMAT);
+}
+
+/// Adds a change of the task.
+pub(super) fn push_task(out: &mut Vec<u8>, seq: u64, at: Timestamp, record: &TaskRecord) {
+    push_number(out, seq);
+    push_fixed(out, at.0);
+    push_number(out, 0);
+    out.push(record.status.code());
+    out.push(record.progress);
+}
+
+/// Adds a change of the subtask at `position`.
+pub(super) fn push_subtask(
+    out: &mut Vec<u8>,
+    seq: u64,
+    at: Timestamp,
+    position: u16,
+    record: &SubtaskRecord,
+    head: Option<&SubtaskHead>,
+) {
+    let bit = |there: bool, bit: u64| if there { bit } else { 0 };
+    let there = bit(record.worker.is_some(), WORKER)
+        | bit(record.tool.is_some(), TOOL)
+        | bit(record.error.is_some(), ERROR)
+        | bit(record.queued_at.is_some(), QUEUED)
+        | bit(record.started_at.is_some(), STARTED)
+        | bit(record.completed_at.is_some(), COMPLETED)
+        | bit(record.simulated, SIMULATED)
+        | bit(head.is_some(), HEAD);
+    push_number(out, seq);
+    push_fixed(out, at.0);
+    push_number(out, u64::from(position) + 1);
+    push_number(out, there);
+    out.push(record.status.code());
+    out.push(record.progress);
+    push_number(out, record.attempt.into());
+    if let Some(worker) = record.worker {
+        out.extend_from_slice(worker.uuid().as_bytes());
+    }
+    for text in [&record.tool, &record.error].into_iter().flatten() {
+        push_text(out, text);
+    }
+    // Nearly the event's own time, so the difference is short.
+    for time in [record.queued_at, record.started_at, record.completed_at].into_iter().flatten() {
+        push_signed(out, at.0.wrapping_sub(time.0));
+    }
+    if let Some(head) = head {
+        let mut rest = Vec::new();
+        packed::head(head, &mut rest);
+        push_signed(out, head.lane.0);
+        push_text(out, &head.name);
+        push_number(out, rest.len() as u64);
+        out.extend_from_slice(&rest);
+    }
+}
+
+/// The records of a row, of this version or of one before it.
+pub(super) fn read(task: &TaskHead, json: &str, packed: Option<&[u8]>) -> Result<Vec<Record>, DbError> {
+    let Some(packed) = packed else { return read_json(task, json) };
+    let mut from = Unpack::begin(packed)?;
+    let mut records = Vec::new();
+    while !from.is_empty() {
+        let seq = from.number()?;
+        let at = Timestamp(from.fixed()?);
+        let changed = match from.number()? {
+            0 => {
+                let [status, progress] = from.array()?;
+                Changed::Task(TaskRecord { status: TaskStatus::from_code(status).ok_or_else(damaged)?, progress })
+            }
+            place => subtask(task, u16::try_from(place - 1).map_err(|_| damaged())?, at, &mut from)?,
+        };
+        records.push(Record { seq, at, changed });
+    }
+    Ok(records)
+}
+
+fn subtask(task: &TaskHead, position: u16, at: Timestamp, from: &mut Unpack<'_>) -> Result<Changed, DbError> {
+    let there = from.number()?;
+    let [status, progress] = from.array()?;
+    let attempt = from.small()?;
+    let worker = match there & WORKER != 0 {
+        true => Some(WorkerId(Uuid::from_bytes(from.array()?))),
+        false => None,
+    };
+    let tool = if there & TOOL != 0 { Some(from.text()?) } else { None };
+    let error = if there & ERROR != 0 { Some(from.text()?) } else { None };
+    let mut time = |bit: u64| -> Result<Option<Timestamp>, DbError> {
+        Ok(if there & bit != 0 { Some(Timestamp(at.0.wrapping_sub(from.signed()?))) } else { None })
+    };
+    let [queued_at, started_at, completed_at] = [time(QUEUED)?, time(STARTED)?, time(COMPLETED)?];
+    let head = match there & HEAD != 0 {
+        true => {
+            let (lane, name) = (LaneKey(from.signed()?), from.text()?);
+            let length = from.small()?;
+            let (key, id) = (task.key.subtask(position), task.id.subtask(position));
+            Some(Box::new(packed::unpack_head(key, id, lane, name, from.take(length)?)?))
+        }
+        false => None,
+    };
+    let record = SubtaskRecord {
+        status: SubtaskStatus::from_code(status).ok_or_else(damaged)?,
+        progress,
+        attempt,
+        worker,
+        tool,
+        error,
+        queued_at,
+        started_at,
+        completed_at,
+        simulated: there & SIMULATED != 0,
+    };
+    Ok(Changed::Subtask(position, record, head))
+}
+
+/// A record of an earlier version: `[seq, at, null, {task}]` or `[seq, at, position, {subtask}, {head}?]`.
+#[derive(Deserialize)]
+struct JsonRecord<'a>(u64, Timestamp, Option<u16>, #[serde(borrow)] &'a RawValue, #[serde(default)] Option<JsonHead>);
 
 /// What never changes of a subtask.
-#[derive(Serialize, Deserialize)]
-pub(super) struct KeptHead {
+#[derive(Deserialize)]
+struct JsonHead {
     name: Arc<str>,
     dependencies: Box<[u16]>,
     dependents: Box<[u16]>,
@@ -46,25 +184,11 @@ pub(super) struct KeptHead {
     head_start: Span,
 }
 
-impl KeptHead {
-    pub(super) fn of(head: &SubtaskHead) -> Self {
-        Self {
-            name: head.name.clone(),
-            dependencies: head.dependencies.clone(),
-            dependents: head.dependents.clone(),
-            complexity: head.complexity,
-            priority: head.priority,
-            timeout_seconds: head.timeout_seconds,
-            max_attempts: head.max_attempts,
-            lane: head.lane,
-            head_start: head.head_start,
-        }
-    }
-
-    pub(super) fn into_head(self, key: SubtaskKey, task: TaskId) -> SubtaskHead {
+impl JsonHead {
+    fn of(self, task: &TaskHead, position: u16) -> SubtaskHead {
         SubtaskHead {
-            key,
-            id: task.subtask(key.position()),
+            key: task.key.subtask(position),
+            id: task.id.subtask(position),
             name: self.name,
             dependencies: self.dependencies,
             dependents: self.dependents,
@@ -78,56 +202,127 @@ impl KeptHead {
     }
 }
 
-fn unwritable(error: serde_json::Error) -> DbError {
-    DbError::Limit(format!("an event cannot be kept: {error}"))
+fn read_json(task: &TaskHead, json: &str) -> Result<Vec<Record>, DbError> {
+    let unreadable = |error| DbError::Corrupt(format!("events that cannot be read ({error})"));
+    let records: Vec<JsonRecord<'_>> = serde_json::from_str(json).map_err(unreadable)?;
+    let record = |JsonRecord(seq, at, position, record, head): JsonRecord<'_>| {
+        let changed = match position {
+            None => Changed::Task(serde_json::from_str(record.get()).map_err(unreadable)?),
+            Some(position) => Changed::Subtask(
+                position,
+                serde_json::from_str(record.get()).map_err(unreadable)?,
+                head.map(|head| Box::new(head.of(task, position))),
+            ),
+        };
+        Ok(Record { seq, at, changed })
+    };
+    records.into_iter().map(record).collect()
 }
 
-fn unreadable(error: serde_json::Error) -> DbError {
-    DbError::Corrupt(format!("events that cannot be read ({error})"))
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regatta_model::{Priority, TaskId, TaskKey, TaskType};
 
-/// Adds a record to the array that grows in `out`; [`finish`] ends it.
-pub(super) fn push(
-    out: &mut String,
-    (seq, at): (u64, Timestamp),
-    position: Option<u16>,
-    record: &(impl Serialize + ?Sized),
-    head: Option<&KeptHead>,
-) -> Result<(), DbError> {
-    out.push(if out.is_empty() { '[' } else { ',' });
-    // Writing to a String cannot fail.
-    let _ = write!(out, "[{seq},{},", at.0);
-    match position {
-        Some(position) => {
-            let _ = write!(out, "{position},");
+    use super::*;
+
+    fn task() -> TaskHead {
+        TaskHead {
+            key: TaskKey(7),
+            id: TaskId::from_random(Uuid::from_u128(99 << 64)),
+            user: "local".into(),
+            summary: "s".into(),
+            task_type: TaskType::DevelopFeature,
+            priority: Priority::Normal,
+            created_at: Timestamp(1),
         }
-        None => out.push_str("null,"),
     }
-    out.push_str(&serde_json::to_string(record).map_err(unwritable)?);
-    if let Some(head) = head {
-        out.push(',');
-        out.push_str(&serde_json::to_string(head).map_err(unwritable)?);
+
+    fn head(position: u16) -> SubtaskHead {
+        SubtaskHead {
+            key: task().key.subtask(position),
+            id: task().id.subtask(position),
+            name: "Code".into(),
+            dependencies: [0, 300].into(),
+            dependents: [].into(),
+            complexity: 3,
+            priority: -1,
+            timeout_seconds: 60,
+            max_attempts: 2,
+            lane: LaneKey(5),
+            head_start: Span(9),
+        }
     }
-    out.push(']');
-    Ok(())
-}
 
-/// Ends the array in `out`.
-pub(super) fn finish(out: &mut String) {
-    out.push(']');
-}
+    prop_compose! {
+        fn a_record()(
+            status in 0..6_u8, progress in any::<u8>(), attempt in any::<u32>(), worker in any::<Option<u128>>(),
+            tool in proptest::option::of(".*"), error in proptest::option::of(".*"),
+            times in any::<[Option<i64>; 3]>(), simulated in any::<bool>(),
+        ) -> SubtaskRecord {
+            let [queued_at, started_at, completed_at] = times.map(|at| at.map(Timestamp));
+            SubtaskRecord {
+                status: SubtaskStatus::from_code(status).unwrap(), progress, attempt,
+                worker: worker.map(|id| WorkerId(Uuid::from_u128(id))), tool: tool.map(Into::into),
+                error: error.map(Into::into), queued_at, started_at, completed_at, simulated,
+            }
+        }
+    }
 
-/// The records of an array.
-pub(super) fn read(records: &str) -> Result<Vec<Record<'_>>, DbError> {
-    serde_json::from_str(records).map_err(unreadable)
-}
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_out_the_same(
+            events in prop::collection::vec((any::<u64>(), any::<i64>(), any::<u16>(), a_record(), any::<bool>()), 0..5),
+        ) {
+            let mut out = vec![9];
+            begin(&mut out);
+            let mut expected = Vec::new();
+            for (seq, at, position, record, with_head) in events {
+                let at = Timestamp(at);
+                let position = position >> 2;
+                let head = with_head.then(|| Box::new(head(position)));
+                push_subtask(&mut out, seq, at, position, &record, head.as_deref());
+                expected.push(Record { seq, at, changed: Changed::Subtask(position, record, head) });
+                let record = TaskRecord { status: TaskStatus::InProgress, progress: 7 };
+                push_task(&mut out, seq, at, &record);
+                expected.push(Record { seq, at, changed: Changed::Task(record) });
+            }
+            prop_assert_eq!(read(&task(), "", Some(&out)).unwrap(), expected);
+        }
 
-/// What changed, of a record.
-pub(super) fn changed<'a, T: Deserialize<'a>>(record: &'a RawValue) -> Result<T, DbError> {
-    serde_json::from_str(record.get()).map_err(unreadable)
-}
+        #[test]
+        fn what_is_damaged_is_told_and_never_a_panic(bytes in any::<Vec<u8>>()) {
+            let _ = read(&task(), "", Some(&bytes));
+        }
+    }
 
-/// The number and time of an event.
-pub(super) fn stamp(event: &Event) -> (u64, Timestamp) {
-    (event.seq, event.at)
+    #[test]
+    fn records_of_the_first_version_are_read() {
+        let json = r#"[[1,50,null,{"s":"in_progress","p":0}],
+            [2,60,3,{"s":"in_progress","p":0,"a":1,"t":"claude_code","b":60}],
+            [3,61,0,{"s":"cancelled","p":0,"a":0},{"name":"Code","dependencies":[0,300],"dependents":[],"complexity":3,
+             "priority":-1,"timeout_seconds":60,"max_attempts":2,"lane":5,"head_start":9}]]"#;
+        let records = read(&task(), json, None).unwrap();
+        let subtask = |status, attempt| SubtaskRecord {
+            status,
+            progress: 0,
+            attempt,
+            worker: None,
+            tool: None,
+            error: None,
+            queued_at: None,
+            started_at: None,
+            completed_at: None,
+            simulated: false,
+        };
+        let running = SubtaskRecord {
+            tool: Some("claude_code".into()),
+            started_at: Some(Timestamp(60)),
+            ..subtask(SubtaskStatus::InProgress, 1)
+        };
+        let cancelled = Changed::Subtask(0, subtask(SubtaskStatus::Cancelled, 0), Some(Box::new(head(0))));
+        let planned = Changed::Task(TaskRecord { status: TaskStatus::InProgress, progress: 0 });
+        let expected = [(1, 50, planned), (2, 60, Changed::Subtask(3, running, None)), (3, 61, cancelled)];
+        assert_eq!(records, expected.map(|(seq, at, changed)| Record { seq, at: Timestamp(at), changed }));
+    }
 }

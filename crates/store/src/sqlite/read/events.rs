@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Reader, Result, json_keys};
 use crate::query::{EventPage, LogPage, LogQuery};
 use crate::sqlite::error::DbError;
-use crate::sqlite::records::{self, Record};
+use crate::sqlite::records::{Changed, Record};
 use crate::sqlite::{codec, sql};
 
 type Line = (u64, Timestamp, LogRecord);
@@ -49,35 +49,35 @@ impl Reader<'_> {
             let Some((task, last_seq)) = self.head(id)? else { return Ok(None) };
             let (first, last) = above(&task, after);
             // A row holds at least one event, so so many rows of each kind hold the first `limit` of both.
-            let groups = self.all(sql::READ_EVENTS, params![first, last, limit], |row| Ok(row.get::<_, String>(1)?))?;
+            let groups = self.all(sql::READ_EVENTS, params![first, last, limit], |row| codec::records(row, &task))?;
             let lines = self.all(sql::READ_LOGS, params![first, last, limit], |row| line(row, id))?;
-            let mut kept = Vec::new();
-            for group in &groups {
-                kept.extend(records::read(group)?.into_iter().filter(|record| record.0 > after));
-            }
+            let mut kept: Vec<Record> = groups.into_iter().flatten().filter(|record| record.seq > after).collect();
             kept.truncate(limit as usize);
-            let mut positions: Vec<u16> = kept.iter().filter_map(|record| record.2).collect();
-            positions.sort_unstable();
-            positions.dedup();
-            let keys = json_keys(positions.iter().map(|&position| task.key.subtask(position).0));
+            let mut keys: Vec<i64> = kept
+                .iter()
+                .filter_map(|record| match record.changed {
+                    Changed::Subtask(position, _, None) => Some(task.key.subtask(position).0),
+                    _ => None,
+                })
+                .collect();
+            keys.sort_unstable();
+            keys.dedup();
             let heads: HashMap<SubtaskKey, Arc<SubtaskHead>> = self
-                .all(sql::SUBTASKS_BY_KEYS, [keys], |row| codec::subtask_head(row, id))?
+                .all(sql::SUBTASKS_BY_KEYS, [json_keys(keys)], |row| codec::subtask_head(row, id))?
                 .into_iter()
                 .map(|head| (head.key, Arc::new(head)))
                 .collect();
             let mut events = Vec::with_capacity(kept.len() + lines.len());
-            for Record(seq, at, position, record, kept) in kept {
-                let what = match position {
-                    None => What::Task(records::changed(record)?),
-                    Some(position) => {
+            for Record { seq, at, changed } in kept {
+                let what = match changed {
+                    Changed::Task(record) => What::Task(record),
+                    Changed::Subtask(_, record, Some(head)) => What::Subtask(Arc::from(head), record),
+                    Changed::Subtask(position, record, None) => {
                         let key = task.key.subtask(position);
-                        let head = match kept {
-                            Some(kept) => Arc::new(kept.into_head(key, id)),
-                            None => heads.get(&key).cloned().ok_or_else(|| {
-                                DbError::Corrupt(format!("an event of subtask {}, which is not there", key.0))
-                            })?,
-                        };
-                        What::Subtask(head, records::changed(record)?)
+                        let head = heads.get(&key).cloned().ok_or_else(|| {
+                            DbError::Corrupt(format!("an event of subtask {}, which is not there", key.0))
+                        })?;
+                        What::Subtask(head, record)
                     }
                 };
                 events.push(Event { task: task.clone(), seq, at, what });

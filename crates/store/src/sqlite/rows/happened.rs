@@ -7,7 +7,7 @@ use regatta_model::event::{Event, What};
 use rusqlite::params;
 
 use super::{Lazy, Result, SqliteRows};
-use crate::sqlite::records::{self, KeptHead};
+use crate::sqlite::records::{self, Changed, Record};
 use crate::sqlite::{codec, sql};
 
 impl SqliteRows {
@@ -20,20 +20,19 @@ impl SqliteRows {
                 by_task.entry(event.task.key).or_default().push(event);
             }
         }
-        let mut array = std::mem::take(&mut self.buffer);
+        let mut packed = std::mem::take(&mut self.buffer);
         let mut insert = Lazy::new(&self.conn, sql::INSERT_EVENTS);
         let mut insert_log = Lazy::new(&self.conn, sql::INSERT_LOG);
         for (task, events) in by_task {
-            array.clear();
+            records::begin(&mut packed);
             let thrown_away = self.discarded_plans.contains(&task);
             let mut last = 0;
             for event in events {
-                let stamp = records::stamp(event);
                 match &event.what {
-                    What::Task(record) => records::push(&mut array, stamp, None, record, None)?,
+                    What::Task(record) => records::push_task(&mut packed, event.seq, event.at, record),
                     What::Subtask(head, record) => {
-                        let kept = thrown_away.then(|| KeptHead::of(head));
-                        records::push(&mut array, stamp, Some(head.key.position()), record, kept.as_ref())?;
+                        let kept = thrown_away.then_some(&**head);
+                        records::push_subtask(&mut packed, event.seq, event.at, head.key.position(), record, kept);
                     }
                     What::Log(line) => {
                         insert_log.get()?.execute(params![
@@ -52,12 +51,11 @@ impl SqliteRows {
                 last = event.seq;
             }
             if last > 0 {
-                records::finish(&mut array);
                 let key = codec::event_key(task, last)?;
-                insert.get()?.execute(params![key, array])?;
+                insert.get()?.execute(params![key, packed])?;
             }
         }
-        self.buffer = array;
+        self.buffer = packed;
         Ok(())
     }
 
@@ -65,26 +63,31 @@ impl SqliteRows {
     pub(super) fn keep_heads_in_events(&mut self, task: TaskKey) -> Result<()> {
         self.discarded_plans.insert(task);
         let (first, last) = codec::event_range(task);
-        let groups: Vec<(i64, String)> = {
+        let head = self.task_row(task)?.head.clone();
+        let mut groups = Vec::new();
+        {
             let mut statement = self.conn.prepare_cached(sql::READ_EVENTS)?;
-            let rows = statement.query_map(params![first, last, -1], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for (key, group) in groups {
-            let mut array = String::new();
-            for record in records::read(&group)? {
-                let position = record.2;
-                let kept = match (record.4, position) {
-                    (Some(kept), _) => Some(kept),
-                    (None, Some(position)) => {
-                        self.subtask_row(task.subtask(position))?.map(|row| KeptHead::of(&row.head))
-                    }
-                    (None, None) => None,
-                };
-                records::push(&mut array, (record.0, record.1), position, record.3, kept.as_ref())?;
+            let mut rows = statement.query(params![first, last, -1])?;
+            while let Some(row) = rows.next()? {
+                groups.push((row.get::<_, i64>(0)?, codec::records(row, &head)?));
             }
-            records::finish(&mut array);
-            self.conn.prepare_cached(sql::UPDATE_EVENTS)?.execute(params![key, array])?;
+        }
+        let mut packed = Vec::new();
+        for (key, group) in groups {
+            records::begin(&mut packed);
+            for Record { seq, at, changed } in group {
+                match changed {
+                    Changed::Task(record) => records::push_task(&mut packed, seq, at, &record),
+                    Changed::Subtask(position, record, Some(kept)) => {
+                        records::push_subtask(&mut packed, seq, at, position, &record, Some(&kept));
+                    }
+                    Changed::Subtask(position, record, None) => {
+                        let kept = self.subtask_row(task.subtask(position))?.map(|row| row.head.clone());
+                        records::push_subtask(&mut packed, seq, at, position, &record, kept.as_deref());
+                    }
+                }
+            }
+            self.conn.prepare_cached(sql::UPDATE_EVENTS)?.execute(params![key, packed])?;
         }
         Ok(())
     }

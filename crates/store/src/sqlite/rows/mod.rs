@@ -63,7 +63,7 @@ pub(super) struct SqliteRows {
     last_task: GivenKeys,
     last_worker: GivenKeys,
     /// Reused for the records of events.
-    buffer: String,
+    buffer: Vec<u8>,
 }
 
 /// A statement that is looked up when it is first used in a loop, and kept for the rest of it.
@@ -127,7 +127,7 @@ impl SqliteRows {
             counters: Counters::default(),
             last_task: GivenKeys::default(),
             last_worker: GivenKeys::default(),
-            buffer: String::new(),
+            buffer: Vec::new(),
         };
         rows.forget()?;
         Ok(rows)

@@ -1,1 +1,1 @@
-INSERT INTO events (key, records) VALUES (?1, ?2)
+INSERT INTO events (key, records, packed) VALUES (?1, '', ?2)

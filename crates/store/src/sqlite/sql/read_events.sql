@@ -1,1 +1,1 @@
-SELECT key, records FROM events WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3
+SELECT key, records, packed FROM events WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3

@@ -1,1 +1,1 @@
-UPDATE events SET records = ?2 WHERE key = ?1
+UPDATE events SET records = '', packed = ?2 WHERE key = ?1
