@@ -85,7 +85,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// Forgets what is neither here nor wanted; only between transactions, when nothing is unwritten.
     pub(super) fn age(&mut self) {
         if self.young.len() > self.size {
-            self.old = std::mem::take(&mut self.young);
+            // Their tables are kept: one that grows anew moves what is in it a dozen times.
+            self.old.clear();
+            std::mem::swap(&mut self.young, &mut self.old);
         }
     }
 

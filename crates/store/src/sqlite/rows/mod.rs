@@ -19,7 +19,7 @@ use regatta_model::routing::Lane;
 use regatta_model::{LaneKey, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::cache::Cache;
+use super::cache::{Cache, KeyMap};
 use super::error::DbError;
 use super::sql;
 use counters::Counters;
@@ -55,7 +55,7 @@ pub(super) struct SqliteRows {
     /// What is ready and what is due, up to those subtasks that `unplaced` names.
     order: Order,
     unplaced: Vec<SubtaskKey>,
-    workers: HashMap<WorkerKey, WorkerEntry>,
+    workers: KeyMap<WorkerKey, WorkerEntry>,
     worker_keys: HashMap<WorkerId, WorkerKey>,
     changed_workers: Vec<WorkerKey>,
     lanes: HashMap<Lane, LaneKey>,
@@ -120,7 +120,7 @@ impl SqliteRows {
             changed_subtasks: Vec::new(),
             order,
             unplaced: Vec::new(),
-            workers: HashMap::new(),
+            workers: KeyMap::default(),
             worker_keys: HashMap::new(),
             changed_workers: Vec::new(),
             lanes: HashMap::new(),
