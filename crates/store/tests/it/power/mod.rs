@@ -122,11 +122,13 @@ fn disk_after(log: &[Op], folder: &Path, chance: &mut StdRng) {
     // The first sync of a file that SQLite has made syncs its folder too: what was deleted before stays so.
     let mut folder_synced = 0;
     for op in log {
-        if let Op::Sync { file, upto } = op
-            && synced.insert(file, *upto).is_none()
-        {
+        let Op::Sync { file, upto } = op else { continue };
+        if !synced.contains_key(file) {
             folder_synced = *upto;
         }
+        // Two threads may sync one file at once, and the one that began first be done last.
+        let before = synced.entry(file).or_default();
+        *before = (*before).max(*upto);
     }
     let mut files: BTreeMap<&PathBuf, Found> = BTreeMap::new();
     for (place, op) in log.iter().enumerate() {
