@@ -131,7 +131,7 @@ pub(crate) async fn progress(
 }
 
 /// Plan a task that waits, and start it
-#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/decompose", tag = "tasks",
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/decompose", tag = "tasks", request_body = Option<body::Nothing>,
     params(("task_id" = uuid::Uuid, Path, description = "The task")), responses(
     (status = 200, description = "Its plan, now or from before", body = Decomposed),
     (status = 409, description = "It was cancelled before", body = regatta_api::Problem, content_type = "application/problem+json"),

@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod batch;
 mod connections;
+mod fuzz;
 mod headers;
 mod health;
 mod legacy;
