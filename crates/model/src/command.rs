@@ -450,7 +450,8 @@ pub struct Swept {
     pub next_due: Option<Timestamp>,
 }
 
-/// Gives every lease more time: that in which no node was up to renew it.
+/// Gives every lease more time: that in which no node was up to renew it. A time-out that ended meanwhile is not enforced
+/// before the lease ends, so that a result that was ready in time finds its subtask running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExtendLeases {
     /// How much.

@@ -2,7 +2,7 @@
 
 use crate::time::Span;
 
-/// Lost leases that one subtask may have before it fails as `lost_too_often`.
+/// Lost leases that one subtask may have; with the next one it fails as `lost_too_often`.
 pub const MAX_LOSSES: u32 = 10;
 
 /// How long a worker that rejected a subtask is not offered it again.

@@ -16,11 +16,16 @@ const MISSED_HEARTBEATS: u8 = 2;
 
 impl<R: Rows> Ledger<'_, R> {
     /// Gives a live lease its full length again.
-    fn renew(&mut self, key: SubtaskKey, length: Span) -> Result<(), R::Error> {
+    pub(super) fn renew(&mut self, key: SubtaskKey, length: Span) -> Result<(), R::Error> {
         let now = self.now;
         let row = self.rows.subtask_mut(key)?;
         row.lease_expires_at = Some(now + length);
-        row.due_at = [row.lease_expires_at, row.deadline()].into_iter().flatten().min();
+        // A time-out that is over and not due was put off by a rest of the server, and stays so.
+        let timeout = match (row.deadline(), row.due_at) {
+            (Some(deadline), Some(put_off)) if deadline <= now && put_off > now => Some(put_off),
+            (deadline, _) => deadline,
+        };
+        row.due_at = [row.lease_expires_at, timeout].into_iter().flatten().min();
         row.missed = 0;
         Ok(())
     }
@@ -41,7 +46,7 @@ impl<R: Rows> Ledger<'_, R> {
         if outcome == AttemptOutcome::Lost {
             let row = self.rows.subtask_mut(key)?;
             row.losses += 1;
-            if row.losses >= retry::MAX_LOSSES {
+            if row.losses > retry::MAX_LOSSES {
                 let error = format!("lost_too_often: its lease was lost {} times; the last time: {why}", row.losses);
                 return self.fail(key, error.into());
             }
@@ -135,7 +140,9 @@ impl<R: Rows> Ledger<'_, R> {
                 continue;
             }
             row.lease_expires_at = row.lease_expires_at.map(|at| at + command.by);
-            row.due_at = [row.lease_expires_at, row.deadline()].into_iter().flatten().min();
+            // Time-outs too wait for the end of the lease. The worker, which was up, has kept to them; what it has to
+            // say of them, or of a result that came in time, is on its way.
+            row.due_at = row.lease_expires_at;
         }
         Ok(())
     }

@@ -39,10 +39,8 @@ impl<R: Rows> Ledger<'_, R> {
                 self.give_back(subtask, AttemptOutcome::Lost, "its worker registered again without it", false)?;
                 continue;
             }
-            row.lease_expires_at = Some(now + length);
-            row.due_at = [row.lease_expires_at, row.deadline()].into_iter().flatten().min();
-            row.missed = 0;
-            if let Some(holder) = &mut row.holder {
+            self.renew(subtask, length)?;
+            if let Some(holder) = &mut self.rows.subtask_mut(subtask)?.holder {
                 holder.session = session;
             }
         }

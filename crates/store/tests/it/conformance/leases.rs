@@ -90,9 +90,9 @@ pub async fn a_worker_that_registers_again_keeps_what_it_runs(f: Fixture) {
 
 pub async fn a_subtask_lost_too_often_fails(f: Fixture) {
     let id = f.submit(&[("a", &[]), ("b", &["a"])]).await;
-    for _ in 0..retry::MAX_LOSSES {
+    for _ in 0..=retry::MAX_LOSSES {
         let worker = f.register("m", 1).await;
-        assert_eq!(f.claim(worker, 1).await.len(), 1);
+        assert_eq!(f.claim(worker, 1).await.len(), 1, "ten lost leases are allowed");
         f.pass(LEASE);
         f.sweep().await;
     }
@@ -109,6 +109,27 @@ pub async fn a_rest_of_the_fleet_extends_all_leases(f: Fixture) {
     f.pass(LEASE);
     assert_eq!(f.sweep().await.handled, 1);
     assert_eq!(f.row(given.lease.subtask).await.state.status(), SubtaskStatus::Queued);
+}
+
+pub async fn a_timeout_during_a_rest_waits_for_the_worker(f: Fixture) {
+    let (worker, given) = one_leased(&f).await;
+    let deadline = f.row(given.lease.subtask).await.deadline().unwrap();
+    let rest = Span((deadline - f.now()).0 + Span::seconds(600).0);
+    f.pass(rest);
+    f.run(ExtendLeases { by: rest }).await;
+    assert_eq!(f.sweep().await.handled, 0);
+    f.heartbeat(worker.worker, Some(vec![given.lease])).await;
+    f.run(registration("m", 4, Some(vec![given.lease]))).await;
+    assert_eq!(f.sweep().await.handled, 0, "its result may be on its way");
+    assert_eq!(f.row(given.lease.subtask).await.state.status(), SubtaskStatus::InProgress);
+    // None came, however often the lease was renewed.
+    for _ in 0..4 {
+        f.pass(Span::seconds(30));
+        f.heartbeat(worker.worker, Some(vec![given.lease])).await;
+        f.sweep().await;
+    }
+    let detail = f.store.subtask(given.lease.subtask).await.unwrap().value.unwrap();
+    assert_eq!(detail.attempts[0].outcome, AttemptOutcome::TimedOut);
 }
 
 pub async fn a_timeout_ends_what_is_renewed(f: Fixture) {

@@ -57,6 +57,7 @@ macro_rules! every_store {
                     a_worker_that_resumes_keeps_what_it_runs,
                     a_worker_that_registers_again_keeps_what_it_runs,
                     a_subtask_lost_too_often_fails,
+                    a_timeout_during_a_rest_waits_for_the_worker,
                     a_rest_of_the_fleet_extends_all_leases,
                     a_timeout_ends_what_is_renewed,
                 }
