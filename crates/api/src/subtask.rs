@@ -178,7 +178,8 @@ pub struct ResultAccepted {
     pub progress: u32,
     /// The same for people.
     pub message: String,
-    /// How many subtasks became ready by it.
+    /// How many subtasks became ready by it, and so are given to workers next. To which, and when, is not waited for: it
+    /// depends on free slots, and `subtask_update` tells it.
     pub newly_allocated: u32,
 }
 

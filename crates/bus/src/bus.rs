@@ -38,7 +38,8 @@ pub trait Bus: Send + Sync + 'static {
     /// Puts counters into the cache. A newer version that is there stays; a deleted task never comes back.
     fn put_progress(&self, changes: &[ProgressChange]);
 
-    /// How many subscribers of this node have [`Topic::Task`](crate::Topic::Task) of `task`.
+    /// How many subscribers of this node have [`Topic::Task`](crate::Topic::Task) of `task`, without those that are
+    /// [uncounted](Subscriber::uncounted).
     fn watchers(&self, task: TaskId) -> usize;
 
     /// Whether the bus works. When it does not, everything goes on, only later.

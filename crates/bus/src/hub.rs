@@ -71,9 +71,11 @@ impl Hub {
         self.workers.each(&mut tell);
     }
 
-    /// How many subscribers have [`Topic::Task`] of `task`.
+    /// How many subscribers that watch have [`Topic::Task`] of `task`.
     pub fn watchers(&self, task: TaskId) -> usize {
-        self.tasks.shard(task).read().get(&task).map_or(0, |members| members.0.len())
+        let watches = |member: &&Arc<Mailbox>| member.watches.load(Memory::Relaxed);
+        let shard = self.tasks.shard(task).read();
+        shard.get(&task).map_or(0, |members| members.0.iter().filter(watches).count())
     }
 
     pub(crate) fn join(&self, topic: Topic, mailbox: &Arc<Mailbox>) {

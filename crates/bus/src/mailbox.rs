@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ const KEPT_CAPACITY: usize = 16;
 pub(crate) struct Mailbox {
     /// Unique in its hub; members of a topic are sorted by it.
     pub(crate) id: u64,
+    /// Whether it is shown to anyone: not when its owner only waits for something to happen.
+    pub(crate) watches: AtomicBool,
     capacity: usize,
     queue: Mutex<Queue>,
     arrived: Notify,
@@ -37,7 +40,13 @@ impl Queue {
 
 impl Mailbox {
     pub(crate) fn new(id: u64, capacity: usize) -> Self {
-        Self { id, capacity: capacity.max(1), queue: Mutex::default(), arrived: Notify::new() }
+        Self {
+            id,
+            watches: AtomicBool::new(true),
+            capacity: capacity.max(1),
+            queue: Mutex::default(),
+            arrived: Notify::new(),
+        }
     }
 
     /// Queues a notice. When there is no room, everything older is dropped and counted: who is too slow for

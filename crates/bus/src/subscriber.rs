@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::hub::Hub;
 use crate::mailbox::Mailbox;
@@ -34,6 +35,13 @@ pub struct Subscriber {
 impl Subscriber {
     pub(crate) fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>) -> Self {
         Self { hub, mailbox, topics: HashSet::new() }
+    }
+
+    /// The same, counted by nobody: for those who wait for something to happen and show nothing of it.
+    #[must_use]
+    pub fn uncounted(self) -> Self {
+        self.mailbox.watches.store(false, Ordering::Relaxed);
+        self
     }
 
     /// Subscribes to a topic; `false` when it already was.

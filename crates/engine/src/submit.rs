@@ -119,7 +119,9 @@ impl Engine {
         match detail.row.status {
             TaskStatus::Pending => {}
             TaskStatus::Initializing => return self.planned(id).await,
-            TaskStatus::Cancelled if detail.row.total == 0 => return Err(cancelled(id)),
+            // Also one that had its plan: a second call answers the same plan because the task goes on with it, and
+            // this one does not. The plan can still be read, and a retry goes on with it.
+            TaskStatus::Cancelled => return Err(cancelled(id)),
             _ => return Ok(detail),
         }
         let (plan, rest) = first_chunk(plan_detail(&detail)?);

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use regatta_bus::Topic;
 use regatta_model::command::{CancelTask, Changed, DeleteTask, Removed, RetryTask};
 use regatta_model::event::What;
-use regatta_model::task::Progress;
-use regatta_model::{TaskId, TaskStatus};
-use regatta_store::{EventPage, LogPage, LogQuery, SubtaskSummary, TaskDetail, TaskPage, TaskQuery};
+use regatta_model::task::{Progress, TaskHead};
+use regatta_model::{SubtaskId, TaskId, TaskKey, TaskStatus};
+use regatta_store::{EventPage, LogPage, LogQuery, Start, SubtaskSummary, TaskDetail, TaskPage, TaskQuery};
 
 use crate::{Engine, Error, Result, timing};
 
@@ -33,7 +33,7 @@ impl Engine {
             return Ok(detail);
         }
         let deadline = tokio::time::Instant::now() + wait;
-        let mut subscriber = self.inner.bus.subscribe(16);
+        let mut subscriber = self.inner.bus.subscribe(16).uncounted();
         subscriber.add(Topic::Task(id));
         // Looked at again after subscribing, so that an end between the two is not missed.
         while !self.progress(id).await?.status.is_ended() {
@@ -70,6 +70,23 @@ impl Engine {
         let queued = page.tasks.iter().filter_map(|task| task.first_queued.as_ref());
         self.learn_lanes(queued.map(|queued| queued.lane)).await?;
         Ok(page)
+    }
+
+    /// Why a task does not move, as a row of the list would say it now, for who is told of it by an event; `None` when it
+    /// moves, or stands elsewhere than the event says.
+    pub async fn task_waits(&self, head: &TaskHead, status: TaskStatus) -> Option<String> {
+        // The page of one that begins with it: its row and, when nothing of it runs, what is first in its queue.
+        let start = Start::After(TaskKey(head.key.0 + 1));
+        let query = TaskQuery { status: None, task_type: None, search: None, start, limit: 1 };
+        let page = self.tasks(query).await.ok()?;
+        let task = page.tasks.first().filter(|task| task.row.head.key == head.key && task.row.status == status)?;
+        self.task_waiting_for(&task.row, task.first_queued.as_ref())
+    }
+
+    /// Why a subtask that is queued does not run now, for who is told of it by an event; `None` when it is not queued.
+    pub async fn subtask_waits(&self, id: SubtaskId) -> Option<String> {
+        let found = self.subtasks(id.task(), id.position(), 1, false).await.ok()?;
+        found.first().filter(|subtask| subtask.row.head.id == id).and_then(|subtask| self.waiting_for(&subtask.row))
     }
 
     /// Cancels a task, also one that is cancelled already; what runs of it is told to stop.

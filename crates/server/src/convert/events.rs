@@ -6,7 +6,7 @@ use regatta_api::subtask::{LogData, LogEntry};
 use regatta_engine::Engine;
 use regatta_engine::bus::{Body, Notice};
 use regatta_model::event::{self, LogRecord, What};
-use regatta_model::{TaskId, Timestamp, WorkerId};
+use regatta_model::{SubtaskStatus, TaskId, Timestamp, WorkerId};
 
 use super::{json, subtasks, tasks, time, workers};
 
@@ -46,11 +46,12 @@ pub(crate) fn log_entry(task: TaskId, seq: u64, at: Timestamp, line: &LogRecord)
     LogEntry { data: log_data(task, at, line), seq }
 }
 
-/// The text of a notice's frame; the same for every socket, and written only once.
-pub(crate) fn frame(engine: &Engine, notice: &Notice) -> Bytes {
-    notice.frame(|body| {
-        let frame = match body {
-            Body::Event(happened) => WatchFrame::from(event(engine, happened)),
+/// The text of a notice's frame; the same for every socket, and written only once. A row that waits says what for, as
+/// it does in the lists: that is worked out now, so frames of kept events, which tell what was, are without it.
+pub(crate) async fn frame(engine: &Engine, notice: &Notice) -> Bytes {
+    let write = async {
+        let frame = match &notice.body {
+            Body::Event(happened) => WatchFrame::from(explained(engine, happened).await),
             Body::Worker(row) => {
                 let now = engine.now();
                 WatchFrame::WorkerUpdate(Stamped { data: workers::summary(row, now), seq: None, timestamp: time(now) })
@@ -59,7 +60,23 @@ pub(crate) fn frame(engine: &Engine, notice: &Notice) -> Bytes {
             Body::WorkerRemoved(_) => WatchFrame::Resync,
         };
         text(&frame)
-    })
+    };
+    notice.frame(write).await
+}
+
+/// An event that has just happened.
+async fn explained(engine: &Engine, happened: &event::Event) -> Event {
+    let mut shown = event(engine, happened);
+    match (&happened.what, &mut shown) {
+        (What::Task(record), Event::TaskUpdate(update)) if !record.status.is_ended() => {
+            update.data.waiting_for = engine.task_waits(&happened.task, record.status).await;
+        }
+        (What::Subtask(head, record), Event::SubtaskUpdate(update)) if record.status == SubtaskStatus::Queued => {
+            update.data.row.waiting_for = engine.subtask_waits(head.id).await;
+        }
+        _ => {}
+    }
+    shown
 }
 
 /// The text of an event's frame.

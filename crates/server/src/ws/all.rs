@@ -141,7 +141,7 @@ impl Watcher {
                 self.app.engine.learn_lanes(std::iter::once(head.lane)).await?;
             }
         }
-        Ok(self.outgoing.send(frame(&self.app.engine, notice)).await?)
+        Ok(self.outgoing.send(frame(&self.app.engine, notice).await).await?)
     }
 
     async fn lagged(&mut self, missed: u64) -> Step {

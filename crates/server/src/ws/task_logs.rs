@@ -236,7 +236,7 @@ impl Watcher {
         }
         self.tails.sent(task, event.seq);
         if matches!(event.what, What::Log(_)) {
-            self.outgoing.send(frame(&self.app.engine, notice)).await?;
+            self.outgoing.send(frame(&self.app.engine, notice).await).await?;
         }
         Ok(())
     }

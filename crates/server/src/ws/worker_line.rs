@@ -277,9 +277,10 @@ impl Speaker {
         match frame {
             WorkerFrame::Ping => Taken::Answer(text(&ServerFrame::Pong)),
             WorkerFrame::Pong => Taken::Nothing,
-            WorkerFrame::Ack { .. } => {
+            WorkerFrame::Ack { subtask_id, .. } => {
                 self.is_modern();
-                Taken::Work(Box::pin(async move { speaker.patiently(|| speaker.acknowledge()).await.err() }))
+                let Some(subtask) = convert::subtask_id(subtask_id) else { return no_such(subtask_id) };
+                Taken::Work(Box::pin(async move { speaker.patiently(|| speaker.acknowledge(subtask)).await.err() }))
             }
             WorkerFrame::Resume { running } => {
                 self.is_modern();
@@ -362,8 +363,23 @@ impl Speaker {
         self.patiently(write).await
     }
 
-    async fn acknowledge(&self) -> Result<()> {
-        Ok(self.line.acknowledge().await?)
+    async fn acknowledge(&self, subtask: SubtaskId) -> Result<()> {
+        self.line.acknowledge().await?;
+        self.known(subtask).await
+    }
+
+    /// Whether there is such a subtask; told by its task's counters, which are usually in the cache.
+    async fn known(&self, subtask: SubtaskId) -> Result<()> {
+        let steps = match self.app.engine.progress(subtask.task()).await {
+            Ok(progress) => progress.total,
+            Err(regatta_engine::Error::NotFound { .. }) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        if u32::from(subtask.position()) < steps {
+            Ok(())
+        } else {
+            Err(Failure::no_such("subtask", &subtask.to_string()))
+        }
     }
 
     async fn resume(&self, leases: Vec<Lease>) -> Result<regatta_model::command::Resumed> {
@@ -375,9 +391,11 @@ impl Speaker {
     }
 
     async fn reject(&self, subtask: SubtaskId, lease: Option<Lease>, reason: Arc<str>) -> Result<()> {
+        if self.line.reject(subtask, lease, reason).await? {
+            return Ok(());
+        }
         // That it is not the worker's to give is no news to it: the lease was taken away.
-        let _given = self.line.reject(subtask, lease, reason).await?;
-        Ok(())
+        self.known(subtask).await
     }
 
     /// Takes a result and acknowledges it. What cannot be written down now is not acknowledged at all: the worker

@@ -55,6 +55,22 @@ async fn every_frame_of_a_line() {
             "unknown subtask",
             r#"{"type": "log", "data": {"subtask_id": "0193e3c8-7c00-7000-8000-000000000001", "level": "info", "message": "m"}}"#,
         ),
+        (
+            "unknown subtask acknowledged",
+            r#"{"type": "ack", "subtask_id": "0193e3c8-7c00-7000-8000-000000000001", "lease": "x"}"#,
+        ),
+        (
+            "unknown subtask rejected",
+            r#"{"type": "task_rejected", "subtask_id": "0193e3c8-7c00-7000-8000-000000000001", "reason": "r"}"#,
+        ),
+        (
+            "unknown subtask's progress",
+            r#"{"type": "progress", "data": {"subtask_id": "0193e3c8-7c00-7000-8000-000000000001", "progress": 1}}"#,
+        ),
+        (
+            "unknown subtask's result",
+            r#"{"type": "result", "data": {"subtask_id": "0193e3c8-7c00-7000-8000-000000000001", "status": "completed"}}"#,
+        ),
     ] {
         line.send_text(text).await;
         shown.push((what, show.json(&line.next().await)));

@@ -66,6 +66,10 @@ async fn a_task_that_waits_is_planned_once_however_often_it_is_asked() {
     assert_eq!(ids(&plans[0]).len(), 3);
     assert!(plans.iter().all(|plan| ids(plan) == ids(&plans[0])));
     assert_eq!(rig.get(&path).await.json()["subtasks"].as_array().unwrap().len(), 3);
+    // Cancelled since: it does not go on with its plan.
+    rig.post(&format!("{path}/cancel"), json!({})).await.is(StatusCode::OK);
+    rig.post(&decompose, json!({})).await.is(StatusCode::CONFLICT);
+    assert_eq!(rig.get(&path).await.json()["subtasks"].as_array().unwrap().len(), 3);
     // Cancelled before it was planned: never planned again.
     let body = json!({"description": "Count the words", "start": false});
     let other = rig.post("/api/v1/tasks", body).await.text("task_id");

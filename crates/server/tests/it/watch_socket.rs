@@ -1,6 +1,7 @@
 //! `/ws`: everything that happens, by topic.
 
 use futures_util::{SinkExt, StreamExt};
+use http::StatusCode;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -66,9 +67,54 @@ async fn a_task_is_watched_from_any_number_and_the_list_sees_only_tasks() {
     assert_eq!(seen, events);
     let updates: Vec<Value> = events.iter().filter(|event| event["type"] == "task_update").cloned().collect();
     for update in &updates {
-        assert_eq!(&lists.next().await, update);
+        let mut live = lists.next().await;
+        // Only who is told at once is told what it waits for.
+        live["data"].as_object_mut().unwrap().remove("waiting_for");
+        assert_eq!(&live, update);
     }
     assert_eq!(updates.last().unwrap()["data"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn frames_say_what_a_row_waits_for() {
+    let rig = Rig::start().await;
+    let mut lists = rig.socket("/api/v1/ws").await;
+    lists.send(json!({"action": "subscribe", "type": "tasks"})).await;
+    assert_eq!(lists.next().await["type"], "subscribed");
+    let steps = json!([step("One", &[]), {"name": "Two", "depends_on": ["One"], "tool": "none_has_it"}]);
+    let body = json!({"description": "Count the words", "subtasks": steps, "start": false});
+    let task = rig.post("/api/v1/tasks", body).await.text("task_id");
+    let pending = lists.next_of("task_update").await["data"].clone();
+    assert_eq!(pending, rig.get("/api/v1/tasks").await.json()["tasks"][0]);
+    assert!(pending["waiting_for"].as_str().unwrap().contains("/decompose"), "{pending}");
+
+    rig.post(&format!("/api/v1/tasks/{task}/decompose"), json!({})).await.is(StatusCode::OK);
+    let planned = lists.next_of("task_update").await["data"].clone();
+    assert!(planned["waiting_for"].as_str().unwrap().contains("no online worker offers command"), "{planned}");
+    assert_eq!(planned, rig.get("/api/v1/tasks").await.json()["tasks"][0]);
+
+    lists.send(json!({"action": "subscribe", "type": "task", "task_id": task})).await;
+    let (_, mut line) = rig.line("w", 1).await;
+    let assignment = line.assignment().await;
+    line.complete(&assignment, json!({})).await;
+    let (mut of_task, mut of_subtask) = (Value::Null, Value::Null);
+    while of_task["progress"] != 50 || of_subtask["status"] != "queued" {
+        let frame = lists.next().await;
+        match frame["type"].as_str().unwrap() {
+            "task_update" => of_task = frame["data"].clone(),
+            "subtask_update" => of_subtask = frame["data"].clone(),
+            _ => {}
+        }
+    }
+    let mut row = rig.get(&format!("/api/v1/tasks/{task}")).await.json()["subtasks"][1].clone();
+    row["task_id"] = json!(task);
+    assert_eq!(of_subtask, row);
+    assert!(
+        of_subtask["waiting_for"].as_str().unwrap().contains("no online worker offers none_has_it"),
+        "{of_subtask}"
+    );
+    assert_eq!(of_task["waiting_for"], of_subtask["waiting_for"]);
+    assert_eq!(of_task, rig.get("/api/v1/tasks").await.json()["tasks"][0]);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub async fn everyone_shares_one_notice(bus: Arc<dyn Bus>) {
     for subscriber in &mut all {
         let Delivery::Notice(notice) = subscriber.next().await else { panic!("nothing was lost") };
         assert_eq!(body_line(&notice.body), "task 1.7");
-        let frame = notice.frame(|body| body_line(body).into());
+        let frame = notice.frame(async { body_line(&notice.body).into() }).await;
         match &first {
             None => first = Some((notice, frame)),
             Some((same, text)) => {
@@ -59,6 +59,8 @@ pub async fn watchers_are_counted(bus: Arc<dyn Bus>) {
     let mut list = bus.subscribe(8);
     list.add(Topic::Tasks);
     list.add(task_topic(2));
+    let mut waits = bus.subscribe(8).uncounted();
+    waits.add(task_topic(1));
     assert_eq!((bus.watchers(task(1)), bus.watchers(task(2))), (2, 1));
     one.remove(task_topic(1));
     assert!(!one.remove(task_topic(1)));
