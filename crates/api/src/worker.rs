@@ -208,6 +208,9 @@ pub struct WorkerDetail {
     /// What it last said it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_task: Option<String>,
+    /// All the numbers it last sent.
+    #[serde(default)]
+    pub resources: Resources,
     /// What its machine used in the last hour, oldest first.
     pub resources_history: Vec<ResourceSample>,
 }
@@ -404,6 +407,7 @@ mod tests {
             "local_tools": [], "system_info": {"os": "linux"},
             "current_subtasks": [{"subtask_id": "0193e3c8-7c00-7000-8000-000000000003",
                 "task_id": "0193e3c8-7c00-7000-8000-000000000002", "name": "Count", "attempt": 1}],
+            "resources": {"cpu_percent": 1.5, "load_1m": 0.25},
             "resources_history": [{"timestamp": "2026-11-23T18:00:00.000000Z", "cpu_percent": 1.5}]
         });
         let detail: WorkerDetail = serde_json::from_value(value.clone()).unwrap();

@@ -33,6 +33,8 @@ pub struct HeartbeatRequest {
     pub said: WorkerStatus,
     /// Figures, where it sends them.
     pub resources: Option<Resources>,
+    /// A JSON object of the other numbers among them.
+    pub figures: Option<Json>,
     /// What it says it works on.
     pub current_task: Option<Arc<str>>,
     /// What it really runs.
@@ -90,6 +92,7 @@ impl Engine {
             worker,
             said: request.said,
             resources: request.resources,
+            figures: request.figures,
             current_task: request.current_task,
             running: request.running,
             lease: self.lease(),

@@ -292,6 +292,8 @@ pub struct Heartbeat {
     pub said: WorkerStatus,
     /// Figures, where it sends them.
     pub resources: Option<Resources>,
+    /// A JSON object of the other numbers among them.
+    pub figures: Option<Json>,
     /// What it says it works on.
     pub current_task: Option<Arc<str>>,
     /// What it really runs.

@@ -53,6 +53,8 @@ pub struct WorkerRow {
     pub uses_leases: bool,
     /// Its last figures.
     pub resources: Resources,
+    /// A JSON object of the other numbers that came with them, for showing only.
+    pub figures: Option<Json>,
     /// What it says it works on.
     pub current_task: Option<Arc<str>>,
     /// The last sign of life.
@@ -134,6 +136,7 @@ impl Registration {
             unregistered: false,
             uses_leases: false,
             resources: Resources::default(),
+            figures: None,
             current_task: None,
             last_heartbeat: now,
             registered_at: now,

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use regatta_client::Client;
+use regatta_client::api::worker::Resources;
 
 use super::list::{labels, percent, status};
 use crate::exit::{Exit, Outcome};
@@ -52,6 +53,7 @@ impl Get {
             ("labels", labels(worker)),
             ("slots", format!("{} of {} taken", worker.busy_slots, worker.slots)),
             ("machine use", usage),
+            ("figures", figures(&detail.resources)),
             ("last seen", worker.last_heartbeat.map_or_else(|| "never".to_owned(), |at| time::ago(at, now))),
             ("registered", time::stamp(worker.registered_at)),
             ("system", system(&detail.system_info)),
@@ -82,6 +84,11 @@ impl Get {
 /// A number, where there is one.
 fn number(number: impl Into<Option<u32>>) -> String {
     number.into().map(|number| number.to_string()).unwrap_or_default()
+}
+
+/// The numbers that its agent sends beside those of every machine, in a line.
+fn figures(resources: &Resources) -> String {
+    resources.other.iter().map(|(name, number)| format!("{name}={number}")).collect::<Vec<_>>().join(", ")
 }
 
 /// What a worker told of its machine, in a line.

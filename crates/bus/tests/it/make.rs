@@ -110,6 +110,7 @@ pub fn worker_row(number: u64, used: u32) -> WorkerRow {
         unregistered: false,
         uses_leases: true,
         resources: Resources::default(),
+        figures: None,
         current_task: None,
         last_heartbeat: Timestamp(0),
         registered_at: Timestamp(0),

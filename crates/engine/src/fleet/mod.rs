@@ -457,6 +457,7 @@ mod tests {
             unregistered: false,
             uses_leases: true,
             resources: Resources::default(),
+            figures: None,
             current_task: None,
             last_heartbeat: Timestamp(0),
             registered_at: Timestamp(0),

@@ -61,6 +61,7 @@ async fn the_freest_worker_gets_it() {
                 memory_percent: Some(50.0),
                 disk_percent: Some(50.0),
             }),
+            figures: None,
             current_task: None,
             running: Some(Vec::new()),
         };

@@ -11,7 +11,7 @@ fn quick() -> Options {
 }
 
 fn beat(running: Option<Vec<Lease>>) -> HeartbeatRequest {
-    HeartbeatRequest { said: WorkerStatus::Online, resources: None, current_task: None, running }
+    HeartbeatRequest { said: WorkerStatus::Online, resources: None, figures: None, current_task: None, running }
 }
 
 #[tokio::test]

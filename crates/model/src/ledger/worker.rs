@@ -61,6 +61,7 @@ impl<R: Rows> Ledger<'_, R> {
         row.current_task = command.current_task.clone();
         if let Some(resources) = command.resources {
             row.resources = resources;
+            row.figures = command.figures.clone();
         }
         row.uses_leases |= command.running.is_some();
         let length = row.lease_length(command.lease);

@@ -170,6 +170,7 @@ impl World {
             worker,
             said: WorkerStatus::Online,
             resources: None,
+            figures: None,
             current_task: None,
             running: Some(running.to_vec()),
             lease: LEASE,

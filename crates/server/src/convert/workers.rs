@@ -8,6 +8,7 @@ use regatta_api::worker::{
 use regatta_engine::store::WorkerDetail as StoredDetail;
 use regatta_engine::{HeartbeatRequest, RegisterRequest};
 use regatta_model::Timestamp;
+use regatta_model::plan::Json;
 use regatta_model::routing::{self, Offer};
 use regatta_model::worker::{Profile, WorkerRow};
 
@@ -38,6 +39,7 @@ pub(crate) fn heartbeat(heartbeat: Heartbeat) -> HeartbeatRequest {
     HeartbeatRequest {
         said: heartbeat.status,
         resources: Some(resources(&heartbeat.resources)),
+        figures: figures(&heartbeat.resources),
         current_task: heartbeat.current_task.map(Arc::from),
         running: heartbeat.running.as_deref().map(|named| running(named).0),
     }
@@ -50,6 +52,15 @@ pub(crate) fn resources(resources: &Resources) -> routing::Resources {
         memory_percent: resources.memory_percent,
         disk_percent: resources.disk_percent,
     }
+}
+
+/// The other numbers, as the store keeps them.
+pub(crate) fn figures(resources: &Resources) -> Option<Json> {
+    if resources.other.is_empty() {
+        return None;
+    }
+    // A map of strings to numbers cannot fail to serialise.
+    serde_json::to_string(&resources.other).ok().map(Json::from)
 }
 
 /// A row of the list.
@@ -94,6 +105,12 @@ pub(crate) fn detail(worker: &StoredDetail, now: Timestamp) -> WorkerDetail {
             })
             .collect(),
         current_task: worker.row.current_task.as_deref().map(ToOwned::to_owned),
+        resources: Resources {
+            cpu_percent: worker.row.resources.cpu_percent,
+            memory_percent: worker.row.resources.memory_percent,
+            disk_percent: worker.row.resources.disk_percent,
+            other: worker.row.figures.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+        },
         resources_history: worker
             .history
             .iter()

@@ -304,6 +304,7 @@ impl Speaker {
                 let beat = HeartbeatRequest {
                     said: data.status,
                     resources: data.resources.as_ref().map(workers::resources),
+                    figures: data.resources.as_ref().and_then(workers::figures),
                     current_task: None,
                     running: data.running.as_deref().map(|named| convert::running(named).0),
                 };

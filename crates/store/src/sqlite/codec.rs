@@ -21,7 +21,7 @@ pub(super) const TASK_COLUMNS: usize = 19;
 /// Columns that make a [`SubtaskRow`].
 pub(super) const SUBTASK_COLUMNS: usize = 8;
 /// Columns that make a [`WorkerRow`].
-pub(super) const WORKER_COLUMNS: usize = 15;
+pub(super) const WORKER_COLUMNS: usize = 16;
 /// Columns that make a [`TaskHead`].
 pub(super) const HEAD_COLUMNS: usize = 7;
 
@@ -202,6 +202,7 @@ pub(super) fn worker_row(row: &Row<'_>) -> Result<WorkerRow, DbError> {
         unregistered: get(row, 6)?,
         uses_leases: get(row, 7)?,
         resources: resources(row, 8)?,
+        figures: get(row, 15)?,
         current_task: get(row, 11)?,
         last_heartbeat: sure_time(row, 12)?,
         registered_at: sure_time(row, 13)?,

@@ -43,6 +43,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0004_packed_events.sql"),
         code: None,
     },
+    Migration {
+        version: 5,
+        name: "worker_figures",
+        sql: include_str!("../../migrations/sqlite/0005_worker_figures.sql"),
+        code: None,
+    },
 ];
 
 const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql");

@@ -220,6 +220,7 @@ pub fn heartbeat(worker: WorkerId, running: Option<Vec<Lease>>) -> Heartbeat {
         worker,
         said: WorkerStatus::Idle,
         resources: Some(resources),
+        figures: Some(r#"{"load_1m":0.25}"#.into()),
         current_task: None,
         running,
         lease: LEASE,

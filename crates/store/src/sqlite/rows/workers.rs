@@ -167,6 +167,7 @@ impl SqliteRows {
                 row.resources.disk_percent,
                 row.current_task,
                 row.last_heartbeat.0,
+                row.figures,
             ])?;
             entry.written = row.clone();
         }

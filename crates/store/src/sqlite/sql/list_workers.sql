@@ -1,5 +1,5 @@
 SELECT w.key, w.uuid, w.session, w.used, w.said, w.draining, w.unregistered, w.uses_leases, w.cpu_percent, w.memory_percent,
-    w.disk_percent, w.current_task, w.last_heartbeat, w.registered_at, p.profile
+    w.disk_percent, w.current_task, w.last_heartbeat, w.registered_at, p.profile, w.figures
 FROM workers w CROSS JOIN worker_profiles p ON p.key = w.key
 WHERE w.key < ?6 AND (?2 IS NULL OR ?2 = CASE
     WHEN w.unregistered OR w.said = 3 OR w.last_heartbeat <= ?1 THEN 3
