@@ -36,18 +36,8 @@ const OVERDUE_AT_ONCE: usize = 64;
 
 /// See the module.
 pub(super) struct Agent {
-    pub(super) name: String,
-    pub(super) machine_id: String,
-    pub(super) client: Client,
-    pub(super) tools: ToolSet,
-    pub(super) supervisor: Supervisor,
-    pub(super) journal: Journal,
+    parts: Parts,
     pub(super) outbox: Outbox,
-    pub(super) slots: u32,
-    /// The time between heartbeats, if it is given.
-    pub(super) heartbeat: Option<Duration>,
-    /// The worker's folder.
-    pub(super) folder: PathBuf,
     state: Mutex<State>,
     /// Told of every change of the state.
     pub(super) changed: watch::Sender<()>,
@@ -119,7 +109,7 @@ pub struct Running {
     pub tool: String,
 }
 
-/// What a new agent is made of.
+/// What an agent is made of; it has them as its own.
 pub(super) struct Parts {
     pub(super) name: String,
     pub(super) machine_id: String,
@@ -128,8 +118,17 @@ pub(super) struct Parts {
     pub(super) supervisor: Supervisor,
     pub(super) journal: Journal,
     pub(super) slots: u32,
+    /// The time between heartbeats, if it is given.
     pub(super) heartbeat: Option<Duration>,
+    /// The worker's folder.
     pub(super) folder: PathBuf,
+}
+
+impl std::ops::Deref for Agent {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Agent {
@@ -153,15 +152,7 @@ impl Agent {
         }
         Self {
             outbox: Outbox::new(parts.slots),
-            name: parts.name,
-            machine_id: parts.machine_id,
-            client: parts.client,
-            tools: parts.tools,
-            supervisor: parts.supervisor,
-            journal: parts.journal,
-            slots: parts.slots,
-            heartbeat: parts.heartbeat,
-            folder: parts.folder,
+            parts,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
             beat_now: Notify::new(),
