@@ -147,12 +147,10 @@ impl Engine {
                 undelivered.push(assignment);
             }
         }
-        // It ended for want of slots, not of work; or slots were offered that were taken by then.
-        let short_of_slots = given >= round.wanted || seats.iter().any(|(&key, &(_, seen))| fleet.updates(key) != seen);
-        if short_of_slots {
+        // It ended for want of seats in the round, not of work. Where it ended for want of slots, which may be taken
+        // without the fleet knowing it yet, the news of the next free slot wakes the lane (`Fleet::wake_free`).
+        if given >= round.wanted {
             fleet.wake_round(&lanes);
-        } else {
-            fleet.wake_unserved(&lanes);
         }
         drop(fleet);
         for assignment in undelivered {

@@ -340,18 +340,6 @@ impl Fleet {
         }
     }
 
-    /// Marks those of a round's lanes as having work still whose every taker is busy now: the round may have
-    /// ended in them for want of slots, though workers that serve other lanes only are free.
-    pub fn wake_unserved(&mut self, lanes: &[LaneKey]) {
-        for key in lanes {
-            let Some(state) = self.lanes.get_mut(key) else { continue };
-            let mut free = self.classes.iter_mut().filter(|class| !class.free.is_empty());
-            if !free.any(|class| class.serve(*key, &state.lane).is_some()) {
-                state.hot = true;
-            }
-        }
-    }
-
     /// Marks every lane that one of these workers could serve now as having work: a lane may have been taken for
     /// empty because slots were offered that, unknown to the fleet, were taken. News of a free slot is what ends that.
     pub fn wake_free(&mut self, workers: &[WorkerKey]) {
