@@ -135,3 +135,113 @@ impl Fleet {
         format!("no online worker offers {what}{carries}; start one: {command}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use regatta_model::routing::{Resources, Weights};
+    use regatta_model::worker::{Profile, WorkerRow};
+    use regatta_model::{Timestamp, WorkerId, WorkerKey, WorkerStatus};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::fleet::{Presence, Receiver};
+
+    const LANE: LaneKey = LaneKey(1);
+    const NOW: Timestamp = Timestamp(0);
+
+    /// A fleet that learns of workers one by one.
+    struct Crew {
+        fleet: Fleet,
+        lines: Vec<Receiver>,
+        last: i64,
+    }
+
+    impl Crew {
+        fn new() -> Self {
+            let mut fleet = Fleet::new(Weights::default(), crate::fleet::Changes::default());
+            let lane = Lane {
+                tool: Some("command".into()),
+                prefer: Vec::new(),
+                sensitive: false,
+                requires: Default::default(),
+            };
+            fleet.add_lane(LANE, lane);
+            Self { fleet, lines: Vec::new(), last: 0 }
+        }
+
+        fn add(&mut self, used: u32, draining: bool, line: bool) -> WorkerRow {
+            self.last += 1;
+            let name: Arc<str> = self.last.to_string().into();
+            let row = WorkerRow {
+                key: WorkerKey(self.last),
+                id: WorkerId(Uuid::from_u128(self.last as u128)),
+                profile: Arc::new(Profile {
+                    machine_id: name.clone(),
+                    machine_name: name,
+                    offer: Offer { tools: ["command".into()].into(), ..Offer::default() },
+                    slots: 1,
+                }),
+                session: 1,
+                used,
+                said: WorkerStatus::Online,
+                draining,
+                unregistered: false,
+                uses_leases: true,
+                resources: Resources::default(),
+                figures: None,
+                current_task: None,
+                last_heartbeat: NOW,
+                registered_at: NOW,
+            };
+            self.fleet.update(row.clone());
+            if line {
+                let (presence, receiver) = Presence::new(self.last as u64, 1, NOW, u32::MAX, 16);
+                self.fleet.open_line(row.key, presence);
+                self.lines.push(receiver);
+            }
+            row
+        }
+
+        fn says(&mut self) -> String {
+            self.fleet.explain(LANE, NOW).to_string()
+        }
+    }
+
+    #[test]
+    fn one_cause_for_all_says_what_to_do() {
+        let mut crew = Crew::new();
+        assert_eq!(crew.says(), "no online worker offers command; start one: regatta worker --tools command");
+        crew.add(1, false, true);
+        assert_eq!(crew.says(), "the one online worker that may run it is busy; it runs when a slot is free");
+        crew.add(1, false, true);
+        assert_eq!(crew.says(), "all 2 online workers that may run it are busy; it runs when a slot is free");
+        let mut crew = Crew::new();
+        crew.add(0, true, true);
+        assert!(crew.says().contains("is draining; start another"), "{}", crew.says());
+        let mut crew = Crew::new();
+        crew.add(0, false, false);
+        assert!(crew.says().contains("is without an open line"), "{}", crew.says());
+    }
+
+    #[test]
+    fn mixed_causes_are_counted_each_worker_once() {
+        let mut crew = Crew::new();
+        crew.add(1, false, true);
+        crew.add(0, true, true);
+        assert_eq!(crew.says(), "of the 2 online workers that may run it 1 busy, 1 draining");
+        // Busy, and draining, and away: the first reason that keeps it from work is that it drains.
+        crew.add(1, true, false);
+        // Busy and away: busy.
+        crew.add(1, false, false);
+        let away = crew.add(0, false, false);
+        assert_eq!(crew.says(), "of the 5 online workers that may run it 2 busy, 1 without an open line, 2 draining");
+        // Offline ones count for nothing.
+        crew.fleet.update(WorkerRow { said: WorkerStatus::Offline, ..away.clone() });
+        assert_eq!(crew.says(), "of the 4 online workers that may run it 2 busy, 2 draining");
+        // One that may have it at once outweighs all the others.
+        crew.add(0, false, true);
+        assert_eq!(crew.says(), "about to be given to a worker");
+    }
+}
