@@ -246,6 +246,8 @@ impl Fleet {
             old.close(4001, "the worker has opened another line");
         }
         self.place(key);
+        // Lanes that its fellows were too busy for have waited for it, and no news of its row may come.
+        self.wake_free(&[key]);
     }
 
     /// Opens a poll; the one before it ends empty.
@@ -255,6 +257,7 @@ impl Fleet {
             member.poll = Some(presence);
         }
         self.place(key);
+        self.wake_free(&[key]);
     }
 
     /// Closes the line or the poll with this number, if it is still the newest.
@@ -553,6 +556,26 @@ mod tests {
         assert!(fleet.settle(until).0 > silent);
         fleet.update(WorkerRow { last_heartbeat: Timestamp(2), draining: true, ..row });
         assert!(fleet.explain(LANE, until).contains("draining"));
+    }
+
+    #[test]
+    fn who_connects_wakes_the_lanes_that_the_others_were_too_busy_for() {
+        for polls in [false, true] {
+            let row = worker(1, 1, &["claude_code"]);
+            let (mut fleet, _receivers) = fleet(std::slice::from_ref(&row));
+            let round = fleet.round(256).unwrap();
+            fleet.hand(assignment(&row), 1, round.updates[0], Timestamp(1));
+            let other = worker(2, 1, &["claude_code"]);
+            fleet.update(other.clone());
+            assert!(fleet.round(256).is_none());
+            let (presence, _receiver) = Presence::new(9, 1, Timestamp(0), 1, 16);
+            if polls {
+                fleet.open_poll(other.key, presence);
+            } else {
+                fleet.open_line(other.key, presence);
+            }
+            assert!(fleet.round(256).is_some(), "polls: {polls}");
+        }
     }
 
     #[test]
