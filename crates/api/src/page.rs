@@ -25,21 +25,37 @@ pub struct PageInfo {
     pub next_cursor: Option<String>,
 }
 
-/// Paging of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// The most rows to answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    pub limit: Option<u32>,
-    /// How many rows to skip; not together with `cursor`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 0, default = 0)]
-    pub offset: Option<u64>,
-    /// The `next_cursor` of the page before: costs the same on every page; not together with `offset`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+/// Declares the query of a list: its own filters, and the paging that all lists have. A macro, because a flattened
+/// structure is none of the parameters that the OpenAPI document shows.
+macro_rules! paged_query {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident { $($(#[$filter_meta:meta])* pub $filter:ident: $type:ty,)* }
+    ) => {
+        $(#[$meta])*
+        pub struct $name {
+            $($(#[$filter_meta])* pub $filter: $type,)*
+            /// The most rows to answer.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[param(minimum = 1, maximum = 100, default = 50)]
+            pub limit: Option<u32>,
+            /// How many rows to skip; not together with `cursor`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[param(minimum = 0, default = 0)]
+            pub offset: Option<u64>,
+            /// The `next_cursor` of the page before: costs the same on every page; not together with `offset`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub cursor: Option<String>,
+        }
+    };
+}
+pub(crate) use paged_query;
+
+paged_query! {
+    /// Paging of a list.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct PageQuery {}
 }
 
 /// Paging of logs and events, by sequence number.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::nulls::{field_default, null_default};
 use crate::objects;
-use crate::page::PageInfo;
+use crate::page::{PageInfo, paged_query};
 use crate::subtask::SubtaskRow;
 use crate::{CheckpointFrequency, JsonObject, JsonText, Priority, Privacy, TaskStatus, TaskType, Time};
 
@@ -188,32 +188,23 @@ pub struct TaskRef {
     pub status: TaskStatus,
 }
 
-/// Filters and paging of `GET /tasks`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct TasksQuery {
-    /// Only tasks with this status.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(inline)]
-    pub status: Option<TaskStatus>,
-    /// Only tasks of this type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(inline)]
-    pub task_type: Option<TaskType>,
-    /// Only tasks whose description contains this text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub search: Option<String>,
-    /// The most rows to answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    pub limit: Option<u32>,
-    /// How many rows to skip; not together with `cursor`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 0, default = 0)]
-    pub offset: Option<u64>,
-    /// The `next_cursor` of the page before; not together with `offset`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+paged_query! {
+    /// Filters and paging of `GET /tasks`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct TasksQuery {
+        /// Only tasks with this status.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[param(inline)]
+        pub status: Option<TaskStatus>,
+        /// Only tasks of this type.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[param(inline)]
+        pub task_type: Option<TaskType>,
+        /// Only tasks whose description contains this text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub search: Option<String>,
+    }
 }
 
 /// A task, as a row of `GET /tasks` and in `task_update`.

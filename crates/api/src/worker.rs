@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::nulls::{field_default, null_default};
 use crate::objects;
-use crate::page::PageInfo;
+use crate::page::{PageInfo, paged_query};
 use crate::{JsonObject, JsonText, Time, WorkerStatus};
 
 field_default!(one_slot: u32 = 1);
@@ -264,32 +264,23 @@ pub struct WorkerList {
     pub page: PageInfo,
 }
 
-/// Filters and paging of `GET /workers`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct WorkersQuery {
-    /// Only workers that show exactly this word.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(inline)]
-    pub status: Option<WorkerStatus>,
-    /// Only workers that offer this tool.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool: Option<String>,
-    /// Only workers that carry this label, as `name=value`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(example = "gpu=a100")]
-    pub label: Option<String>,
-    /// The most rows to answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    pub limit: Option<u32>,
-    /// How many rows to skip; not together with `cursor`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 0, default = 0)]
-    pub offset: Option<u64>,
-    /// The `next_cursor` of the page before; not together with `offset`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+paged_query! {
+    /// Filters and paging of `GET /workers`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct WorkersQuery {
+        /// Only workers that show exactly this word.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[param(inline)]
+        pub status: Option<WorkerStatus>,
+        /// Only workers that offer this tool.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub tool: Option<String>,
+        /// Only workers that carry this label, as `name=value`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[param(example = "gpu=a100")]
+        pub label: Option<String>,
+    }
 }
 
 /// Answer of `POST /workers/{id}/unregister`.
