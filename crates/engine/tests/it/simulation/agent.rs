@@ -323,6 +323,7 @@ impl Life<'_> {
             let beat = HeartbeatRequest {
                 said: WorkerStatus::Online,
                 resources: None,
+                figures: None,
                 current_task: None,
                 running: Some(running.clone()),
             };
