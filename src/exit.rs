@@ -11,26 +11,46 @@ Exit codes, the same for every command:
     1  failed: the work, the task, or what the server refused
     2  usage: the command line, a configuration file or a plan cannot be used
     3  unreachable: no server answers there
+    4  invalid: a load test missed a requirement, and the generator itself was the bottleneck
   130  interrupted by Ctrl-C before it was done";
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It did what it should.
-    Done = 0,
+    Done,
     /// The work failed.
-    Failed = 1,
+    Failed,
     /// The command line, a configuration file or a plan cannot be used.
-    Usage = 2,
+    Usage,
     /// No server answers.
-    Unreachable = 3,
+    Unreachable,
+    /// A load test missed a requirement, and the generator was the bottleneck.
+    Invalid,
     /// Ctrl-C came first: 128 + SIGINT, as shells have it.
-    Interrupted = 130,
+    Interrupted,
+    /// What `--exit-code-on-error` says.
+    Other(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Invalid => 4,
+            Self::Interrupted => 130,
+            Self::Other(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 
@@ -128,8 +148,8 @@ mod tests {
 
     #[test]
     fn the_table_names_every_code() {
-        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Unreachable, Exit::Interrupted] {
-            let code = (exit as u8).to_string();
+        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Unreachable, Exit::Invalid, Exit::Interrupted] {
+            let code = exit.code().to_string();
             assert!(TABLE.lines().any(|line| line.split_whitespace().next() == Some(&code)), "{code}");
         }
     }

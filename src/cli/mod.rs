@@ -1,6 +1,7 @@
 //! The command line: what there is, a file a command.
 
 mod completions;
+mod load;
 mod migrate;
 mod serve;
 mod status;
@@ -57,6 +58,7 @@ enum Command {
     #[command(subcommand)]
     Workers(workers::Command),
     Status(status::Status),
+    Load(Box<load::Load>),
     Migrate(migrate::Migrate),
     Completions(completions::Completions),
 }
@@ -128,6 +130,7 @@ impl Command {
             Self::Task(command) => client_side(context, command.run(context)),
             Self::Workers(command) => client_side(context, command.run(context)),
             Self::Status(command) => client_side(context, command.run(context)),
+            Self::Load(command) => command.run(context),
             Self::Migrate(command) => command.run(context),
             Self::Completions(command) => command.run(),
         }

@@ -13,6 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("regatta-server", &["regatta-model", "regatta-api", "regatta-engine"]),
     ("regatta-client", &["regatta-model", "regatta-api"]),
     ("regatta-worker", &["regatta-model", "regatta-api", "regatta-client"]),
+    ("regatta-stats", &[]),
+    ("regatta-load", &["regatta-stats"]),
 ];
 
 #[test]

@@ -1,0 +1,168 @@
+//! A scenario as the engine runs it: everything that does not change worked out before the first request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::data::Table;
+use super::expect::Expect;
+use super::extract::Extract;
+use super::template::Template;
+use super::wait::Wait;
+use crate::engine::user::UserClass;
+use crate::http::request::Method;
+use crate::http::target::Target;
+use crate::threshold::Threshold;
+
+/// What a run does.
+#[derive(Debug)]
+pub struct Plan {
+    /// The server.
+    pub host: Target,
+    /// Classes of users; never empty.
+    pub classes: Vec<Class>,
+    /// Requests as the reports name them; an index here is a request's id.
+    pub names: Vec<RequestName>,
+    /// Data files.
+    pub data: Vec<Table>,
+    /// What must hold.
+    pub thresholds: Vec<Threshold>,
+    /// Bounds of every request.
+    pub limits: Limits,
+}
+
+/// Bounds of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A request without an answer by then has failed.
+    pub timeout: Duration,
+    /// So many bytes one answer may hold.
+    pub max_answer: u64,
+    /// So many redirects are followed.
+    pub redirects: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), max_answer: 64 << 20, redirects: 10 }
+    }
+}
+
+/// A request as the reports name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestName {
+    /// The path, or what the scenario calls it. First, because reports sort by it.
+    pub name: Box<str>,
+    /// The method.
+    pub method: &'static str,
+}
+
+/// A class of users.
+#[derive(Debug)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// How many of the users are of this class, compared with the others.
+    pub weight: f64,
+    /// How long its users wait between two tasks.
+    pub wait: Wait,
+    /// What they do.
+    pub behaviour: Behaviour,
+}
+
+/// What users of a class do.
+#[derive(Debug)]
+pub enum Behaviour {
+    /// What a scenario says.
+    Script(Script),
+    /// What Rust says.
+    Rust(Arc<dyn UserClass>),
+}
+
+/// What users of a class from a scenario do.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// Names of the variables of a user.
+    pub slots: Vec<String>,
+    /// What variables begin with.
+    pub vars: Vec<(usize, Template)>,
+    /// Requests that steps name by index.
+    pub requests: Vec<Request>,
+    /// First.
+    pub on_start: Vec<Op>,
+    /// In between, by chance.
+    pub tasks: Vec<Task>,
+    /// Last.
+    pub on_stop: Vec<Op>,
+    /// Indexes of the data files its templates use.
+    pub data: Vec<usize>,
+}
+
+/// A task.
+#[derive(Debug)]
+pub struct Task {
+    /// Its name for `--show-task-ratio`.
+    pub name: String,
+    /// How often it is chosen, compared with the others.
+    pub weight: f64,
+    /// Its steps, loops unrolled.
+    pub ops: Vec<Op>,
+}
+
+/// A step.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    /// Only when this variable is set.
+    pub when: Option<usize>,
+    /// Forget this variable afterwards.
+    pub unset: Option<usize>,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy)]
+pub enum Action {
+    /// Send this request.
+    Request(usize),
+    /// Pause.
+    Pause(Wait),
+}
+
+/// A request.
+#[derive(Debug)]
+pub struct Request {
+    /// Its id: an index of [`Plan::names`].
+    pub id: usize,
+    /// The method.
+    pub method: Method,
+    /// Its bytes, or how to make them.
+    pub message: Message,
+    /// What a successful answer is like.
+    pub expect: Expect,
+    /// What is taken from the answer, into which variable.
+    pub extract: Vec<(usize, Extract)>,
+    /// Whether it counts in the reports.
+    pub record: bool,
+    /// Instead of [`Limits::timeout`].
+    pub timeout: Option<Duration>,
+    /// Whether the answer's body is looked at.
+    pub needs_body: bool,
+    /// Whether its headers are.
+    pub needs_head: bool,
+}
+
+/// The bytes of a request.
+#[derive(Debug)]
+pub enum Message {
+    /// Always the same: made once.
+    Fixed(Box<[u8]>),
+    /// Made anew each time.
+    Made {
+        /// Path and query.
+        path: Template,
+        /// Headers.
+        headers: Vec<(String, Template)>,
+        /// The body, and what it is.
+        body: Option<(&'static str, Template)>,
+    },
+}

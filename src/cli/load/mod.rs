@@ -1,0 +1,161 @@
+//! `regatta load`: load tests with user classes. What the flags mean and how a run is told of; the engine is
+//! `regatta-load`.
+//!
+//! - [`args`]: the flags, as Locust has them
+//! - [`builtin`]: the user classes that know the platform
+//! - [`show`]: log lines, tables and files while it runs and at its end
+//! - [`terminal`]: the terminal view and its keys
+
+mod args;
+mod builtin;
+mod show;
+mod terminal;
+
+use std::path::Path;
+
+use regatta_load::engine::Error;
+use regatta_load::report::{json, tables};
+use regatta_load::scenario::compile::{Choices, Source};
+use regatta_load::{Engine, Outcome as Ran, Plan, ScenarioError};
+
+pub use self::args::Load;
+use self::show::Show;
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::signals::Signals;
+
+impl Load {
+    /// Runs the command.
+    pub fn run(self, context: &Context) -> Outcome {
+        if self.schema {
+            crate::ui::json::print(&regatta_load::scenario::file::schema())?;
+            return Ok(Exit::Done);
+        }
+        let run = uuid::Uuid::now_v7().simple().to_string();
+        let run = &run[run.len() - 12..];
+        let source = self.source()?;
+        let choices = Choices {
+            host: self.host.clone(),
+            // A list of the classes names all there are.
+            classes: if self.list { Vec::new() } else { self.classes.clone() },
+            tags: words(&self.tags),
+            exclude_tags: words(&self.exclude_tags),
+            equal_weights: self.equal_weights,
+            run: run.to_owned(),
+        };
+        let plan = regatta_load::scenario::load(&source, &choices).map_err(|error| of_scenario(&error))?;
+        if self.list {
+            println_ignoring("Available Users:");
+            plan.classes.iter().for_each(|class| println_ignoring(&format!("    {}", class.name)));
+            return Ok(Exit::Done);
+        }
+        if self.show_task_ratio {
+            println_ignoring(tables::task_ratio(&plan).trim_end());
+            return Ok(Exit::Done);
+        }
+        self.measure(context, plan, run)
+    }
+
+    fn measure(&self, context: &Context, plan: Plan, run: &str) -> Outcome {
+        let options = self.options()?;
+        let decided_by_thresholds = !options.thresholds.is_empty() || !plan.thresholds.is_empty();
+        let host = plan.host.to_string();
+        let engine = Engine::new(plan, options).map_err(of_engine)?;
+        let handle = engine.handle();
+        let mut show = Show::new(self, context, engine.plan(), engine.options())?;
+        let stopper = handle.clone();
+        // Signals need a runtime, and the run leads its own threads: one of its own for them.
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+                runtime.block_on(async {
+                    let Ok(mut signals) = Signals::take() else { return };
+                    loop {
+                        signals.next().await;
+                        stopper.stop();
+                    }
+                });
+            })
+            .map_err(|error| Failure::failed(format!("the signals' thread cannot be started: {error}")))?;
+        show.listen(&handle);
+        let ran = engine.run(&mut show);
+        show.restore();
+        let swept = if self.file.is_none() { builtin::sweep(context, &host, run) } else { Ok(()) };
+        let ran = ran.map_err(of_engine)?;
+        let exit = self.exit(&ran, decided_by_thresholds);
+        show.finish(&ran, exit)?;
+        if self.json {
+            crate::ui::json::print(&json::entries(&ran.totals))?;
+        }
+        swept?;
+        Ok(exit)
+    }
+
+    /// The exit code: by thresholds alone where there are some, else by failures.
+    fn exit(&self, ran: &Ran, decided_by_thresholds: bool) -> Exit {
+        if decided_by_thresholds {
+            if ran.verdicts.iter().any(|verdict| !verdict.holds) {
+                return if ran.invalid.is_empty() { Exit::Failed } else { Exit::Invalid };
+            }
+        } else if ran.totals.all.failures > 0 || !ran.totals.exceptions.is_empty() {
+            return Exit::Other(self.exit_code_on_error);
+        }
+        // Without a time to run, Ctrl-C is how a run ends.
+        if ran.interrupted && self.run_time.is_some() { Exit::Interrupted } else { Exit::Done }
+    }
+
+    fn source(&self) -> Result<Source, Failure> {
+        let Some(file) = &self.file else { return Ok(builtin::source()) };
+        if file.extension().is_some_and(|suffix| suffix == "py") {
+            return Err(of_python(file));
+        }
+        Source::read(file).map_err(|error| of_scenario(&error))
+    }
+}
+
+/// Whoever closed the pipe has seen enough.
+fn println_ignoring(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Tags may come as words or separated by commas, as environments write them.
+fn words(list: &[String]) -> Vec<String> {
+    list.iter().flat_map(|text| text.split([',', ' '])).filter(|word| !word.is_empty()).map(Into::into).collect()
+}
+
+fn of_scenario(error: &ScenarioError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn of_engine(error: Error) -> Failure {
+    let what = error.to_string();
+    match error {
+        Error::Options(_) => Failure::usage(what),
+        Error::Unreachable { .. } => {
+            Failure { exit: Exit::Unreachable, what, hint: None }.hint("start it, or name another with --host")
+        }
+        Error::Descriptors { needed, .. } => {
+            Failure::usage(what).hint(format!("raise the limit with `ulimit -n {needed}`, or use fewer --users"))
+        }
+        Error::System(_) => Failure::failed(what),
+    }
+}
+
+fn of_python(file: &Path) -> Failure {
+    Failure::usage(format!(
+        "{} is Python, and `regatta load` runs scenarios in TOML; the same user class looks like this:\n\n\
+         \x20   [[users]]\n\
+         \x20   name = \"WebUser\"                      # class WebUser(HttpUser):\n\
+         \x20   wait = {{ between = [\"1s\", \"3s\"] }}    #     wait_time = between(1, 3)\n\n\
+         \x20   [[users.tasks]]                       #     @task(3)\n\
+         \x20   weight = 3                            #     def items(self):\n\
+         \x20   get = \"/items\"                        #         self.client.get(\"/items\")\n",
+        file.display()
+    ))
+    .hint(
+        "examples/scenarios has whole ones, `regatta load --schema` every key; joining a Locust master, to drive this \
+         engine from that very file, comes with a later version",
+    )
+}
