@@ -8,6 +8,7 @@ mod examples;
 mod house;
 mod in_place;
 mod kill;
+mod load;
 mod output;
 mod rig;
 mod settings;

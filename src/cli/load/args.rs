@@ -171,6 +171,10 @@ pub struct Load {
     #[arg(long, value_name = "FILE", env = "LOCUST_JSON_FILE", hide_env_values = true, help_heading = "Reports")]
     pub json_file: Option<PathBuf>,
 
+    /// Write a report with charts as one HTML file; {u}, {r} and {t} in its name become users, spawn rate and run time
+    #[arg(long, value_name = "FILE", env = "LOCUST_HTML", hide_env_values = true, help_heading = "Reports")]
+    pub html: Option<String>,
+
     /// Print a table every two seconds
     #[arg(long, value_parser = FalseyValueParser::new(), env = "LOCUST_PRINT_STATS", hide_env_values = true, help_heading = "Reports")]
     pub print_stats: bool,

@@ -14,7 +14,7 @@ mod terminal;
 use std::path::Path;
 
 use regatta_load::engine::Error;
-use regatta_load::report::{json, tables};
+use regatta_load::report::{html, json, tables};
 use regatta_load::scenario::compile::{Choices, Source};
 use regatta_load::{Engine, Outcome as Ran, Plan, ScenarioError};
 
@@ -60,6 +60,7 @@ impl Load {
         let options = self.options()?;
         let decided_by_thresholds = !options.thresholds.is_empty() || !plan.thresholds.is_empty();
         let host = plan.host.to_string();
+        let thresholds = options.thresholds.clone();
         let engine = Engine::new(plan, options).map_err(of_engine)?;
         let handle = engine.handle();
         let mut show = Show::new(self, context, engine.plan(), engine.options())?;
@@ -79,17 +80,46 @@ impl Load {
             })
             .map_err(|error| Failure::failed(format!("the signals' thread cannot be started: {error}")))?;
         show.listen(&handle);
+        let plan = engine.shared_plan();
         let ran = engine.run(&mut show);
         show.restore();
         let swept = if self.file.is_none() { builtin::sweep(context, &host, run) } else { Ok(()) };
         let ran = ran.map_err(of_engine)?;
         let exit = self.exit(&ran, decided_by_thresholds);
         show.finish(&ran, exit)?;
+        if let Some(name) = &self.html {
+            let path = self.expanded(name);
+            let page = html::page(&plan, &thresholds, &ran, &self.about(&host));
+            std::fs::write(&path, page)
+                .map_err(|error| Failure::failed(format!("{path} cannot be written: {error}")))?;
+        }
         if self.json {
             crate::ui::json::print(&json::entries(&ran.totals))?;
         }
         swept?;
         Ok(exit)
+    }
+
+    /// `{u}`, `{r}` and `{t}` in a report's name.
+    fn expanded(&self, name: &str) -> String {
+        let users = self.users.unwrap_or(1).to_string();
+        let time = self.run_time.map_or("none".to_owned(), |time| format!("{}s", time.as_secs_f64()));
+        name.replace("{u}", &users).replace("{r}", &self.spawn_rate.to_string()).replace("{t}", &time)
+    }
+
+    /// What the report says of how it came about. Arguments, not the environment: that holds secrets.
+    fn about(&self, host: &str) -> html::About {
+        let scenario =
+            self.file.as_ref().map_or("the built-in user classes".to_owned(), |file| file.display().to_string());
+        let mut words: Vec<String> = std::env::args().skip(1).collect();
+        for at in 0..words.len() {
+            if words[at].starts_with("--token=") {
+                words[at] = "--token=…".to_owned();
+            } else if at > 0 && words[at - 1] == "--token" {
+                words[at] = "…".to_owned();
+            }
+        }
+        html::About { scenario, host: host.to_owned(), command: format!("regatta {}", words.join(" ")) }
     }
 
     /// The exit code: by thresholds alone where there are some, else by failures.

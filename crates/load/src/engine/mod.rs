@@ -141,6 +141,11 @@ impl Engine {
         &self.plan
     }
 
+    /// The same, to keep beyond the run.
+    pub fn shared_plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
+    }
+
     /// How it is run.
     pub const fn options(&self) -> &Options {
         &self.options

@@ -3,9 +3,12 @@
 //! - [`tables`]: for terminals
 //! - [`csv`]: files for spreadsheets
 //! - [`json`]: for programs
+//! - [`html`]: a page with charts, drawn by [`svg`]
 
 pub mod csv;
+pub mod html;
 pub mod json;
+pub mod svg;
 pub mod tables;
 
 /// The percentiles of tables and CSV files.
