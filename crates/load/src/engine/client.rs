@@ -26,7 +26,7 @@ pub struct Client {
     shard: Rc<Shard>,
     connection: Option<Connection>,
     /// Where redirects led to.
-    elsewhere: Vec<(Target, Rc<[SocketAddr]>, Option<Connection>)>,
+    elsewhere: Vec<Elsewhere>,
     /// Which of the server's addresses answered last.
     address: usize,
     timer: Pin<Box<Sleep>>,
@@ -39,6 +39,9 @@ pub struct Client {
     /// Requests of users in Rust, and their ids.
     names: Vec<(RequestName, usize)>,
 }
+
+/// Another server, its addresses, and the connection to it.
+type Elsewhere = (Target, Rc<[SocketAddr]>, Option<Connection>);
 
 /// How a request is sent and counted.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +192,7 @@ impl Client {
 async fn follow(
     shard: &Shard,
     connection: &mut Option<Connection>,
-    elsewhere: &mut Vec<(Target, Rc<[SocketAddr]>, Option<Connection>)>,
+    elsewhere: &mut Vec<Elsewhere>,
     address: &mut usize,
     bytes: &[u8],
     want: Want,

@@ -45,7 +45,12 @@ impl Chart<'_> {
     pub fn svg(&self) -> String {
         let points = || self.lines.iter().flat_map(|line| line.points.iter());
         let (from, to) = points().fold((f64::MAX, f64::MIN), |(from, to), (x, _)| (from.min(*x), to.max(*x)));
-        let (from, to) = if from < to { (from, to) } else { (from.min(0.0), from.max(0.0) + 1.0) };
+        let (from, to) = match (from, to) {
+            (from, to) if from < to => (from, to),
+            // One place, or none: a line needs two.
+            (at, _) if at < f64::MAX => (at - 0.5, at + 0.5),
+            _ => (0.0, 1.0),
+        };
         let most = points().map(|(_, y)| *y).fold(0.0, f64::max);
         // A limit far above the lines would press them flat; it is then told, not drawn.
         let most = self.limits.iter().map(|(limit, _)| *limit).filter(|limit| *limit < most * 4.0).fold(most, f64::max);

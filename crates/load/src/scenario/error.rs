@@ -69,7 +69,7 @@ fn with_hint(message: &str) -> String {
 
 /// "; did you mean `x`?" when one of the known words is close, else "; known are ...".
 pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
-    let closest = known.iter().map(|candidate| (distance(word, candidate), candidate)).min();
+    let closest = known.iter().map(|candidate| (strsim::osa_distance(word, candidate), candidate)).min();
     match closest {
         Some((distance, candidate)) if distance <= word.chars().count().max(3) / 3 => {
             format!("; did you mean `{candidate}`?")
@@ -77,20 +77,6 @@ pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
         Some(_) => format!("; known are {}", known.join(", ")),
         None => String::new(),
     }
-}
-
-/// Levenshtein's distance: letters to insert, drop or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, to) in b.iter().enumerate() {
-            row.push((above[j] + usize::from(from != *to)).min(above[j + 1] + 1).min(row[j] + 1));
-        }
-        above = row;
-    }
-    above[b.len()]
 }
 
 #[cfg(test)]
