@@ -1,7 +1,7 @@
 //! `regatta migrate`: the schema of a database.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use regatta_store::sqlite;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::serve::database;
 use crate::context::Context;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::node::store_failure;
 use crate::ui;
 use crate::ui::style::{GOOD, WARN};
@@ -44,12 +44,20 @@ pub struct Migrate {
     json: bool,
 }
 
+/// The database's file: the one that was named, else the one in the data folder.
+///
+/// # Errors
+/// When the name is none, or there is no folder.
+pub fn database_path(context: &Context, url: Option<&str>, data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
+    match url.or(context.file.serve.database.as_deref()) {
+        Some(url) => database(url),
+        None => Ok(context.data_dir(data_dir)?.join("regatta.db")),
+    }
+}
+
 impl Migrate {
     pub fn run(self, context: &Context) -> Outcome {
-        let path = match self.database.as_deref().or(context.file.serve.database.as_deref()) {
-            Some(url) => database(url)?,
-            None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
-        };
+        let path = database_path(context, self.database.as_deref(), self.data_dir.as_deref())?;
         let missing =
             |schema: &[sqlite::SchemaChange]| schema.iter().filter(|change| change.applied_at.is_none()).count();
         let mut schema = sqlite::schema(&path).map_err(store_failure)?;

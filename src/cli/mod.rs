@@ -1,8 +1,10 @@
 //! The command line: what there is, a file a command.
 
+mod backup;
 mod completions;
 mod load;
 mod migrate;
+mod restore;
 mod serve;
 mod status;
 mod task;
@@ -60,6 +62,8 @@ enum Command {
     Status(status::Status),
     Load(Box<load::Load>),
     Migrate(migrate::Migrate),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Completions(completions::Completions),
 }
 
@@ -132,6 +136,8 @@ impl Command {
             Self::Status(command) => client_side(context, command.run(context)),
             Self::Load(command) => command.run(context),
             Self::Migrate(command) => command.run(context),
+            Self::Backup(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
             Self::Completions(command) => command.run(),
         }
     }

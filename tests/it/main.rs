@@ -2,6 +2,7 @@
 //!
 //! Each test has its own home, data folder and port. A time limit is only there so that a hang ends; none is asserted.
 
+mod backup;
 mod chaos;
 mod errors;
 mod examples;

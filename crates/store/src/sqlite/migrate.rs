@@ -4,11 +4,15 @@
 //! first line the oldest binary that can work on a database it was applied to (`-- min_binary: 0.1.0`); a
 //! binary refuses a database only when it is older than that, so that additive changes do not shut it out.
 
+use std::path::Path;
+
 use rusqlite::{Connection, params};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::backup;
 use super::error::DbError;
 use super::pack_wide;
+use crate::StoreError;
 
 /// Changes rows as SQL alone cannot.
 type Code = fn(&Connection) -> Result<(), DbError>;
@@ -62,6 +66,9 @@ pub(super) enum MigrateError {
     Code(#[from] DbError),
     #[error("{0}")]
     Refused(String),
+    /// No copy of the database could be made before it is changed.
+    #[error("{0}")]
+    Copy(StoreError),
 }
 
 /// `1.2.3` as numbers; what is no number counts as 0.
@@ -81,9 +88,8 @@ fn checksum(sql: &str) -> String {
     format!("{:016x}", xxh3_64(sql.as_bytes()))
 }
 
-/// Applies what is missing.
-pub(super) fn migrate(conn: &mut Connection, migrations: &[Migration], binary: &str) -> Result<(), MigrateError> {
-    conn.execute_batch(TABLE)?;
+/// The changes that were applied, when this binary can work with them.
+pub(super) fn check(conn: &Connection, migrations: &[Migration], binary: &str) -> Result<Vec<i64>, MigrateError> {
     let applied: Vec<(i64, String, String)> = {
         let mut statement =
             conn.prepare("SELECT version, checksum, min_binary FROM schema_migrations ORDER BY version")?;
@@ -108,8 +114,31 @@ pub(super) fn migrate(conn: &mut Connection, migrations: &[Migration], binary: &
             )));
         }
     }
+    Ok(applied.into_iter().map(|(number, ..)| number).collect())
+}
+
+/// A copy of a database before its first change that is missing: who wants the older regatta back has what it needs.
+fn keep_copy(conn: &Connection, version: i64) -> Result<(), MigrateError> {
+    // A database in memory has no path.
+    let Some(path) = conn.path().filter(|path| !path.is_empty()) else { return Ok(()) };
+    let copy = backup::beside(Path::new(path), &format!(".before-v{version}"));
+    backup::copy(conn, &copy).map_err(MigrateError::Copy)?;
+    tracing::info!(copy = %copy.display(), "the database is kept as it was before its schema changes");
+    Ok(())
+}
+
+/// Applies what is missing. An existing database is copied before.
+pub(super) fn migrate(conn: &mut Connection, migrations: &[Migration], binary: &str) -> Result<(), MigrateError> {
+    conn.execute_batch(TABLE)?;
+    let applied = check(conn, migrations, binary)?;
+    let missing = migrations.iter().find(|migration| !applied.contains(&migration.version));
+    if let Some(missing) = missing
+        && !applied.is_empty()
+    {
+        keep_copy(conn, missing.version)?;
+    }
     for migration in migrations {
-        if applied.iter().any(|(number, ..)| *number == migration.version) {
+        if applied.contains(&migration.version) {
             continue;
         }
         let transaction = conn.transaction()?;
@@ -158,6 +187,45 @@ mod tests {
         migrate(&mut conn, &[FIRST], "0.1.0").unwrap();
         let changed = Migration { sql: "CREATE TABLE a (x, y);", ..FIRST };
         assert!(migrate(&mut conn, &[changed], "0.1.0").is_err());
+    }
+
+    /// A database of the first schema with something in it.
+    fn of_the_first_schema(path: &Path) -> Connection {
+        let mut conn = Connection::open(path).unwrap();
+        migrate(&mut conn, &MIGRATIONS[..1], "0.1.0").unwrap();
+        conn.execute_batch("INSERT INTO meta VALUES ('kept', 7)").unwrap();
+        conn
+    }
+
+    #[test]
+    fn a_database_is_copied_before_it_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("regatta.db");
+        let copy = folder.path().join("regatta.db.before-v2");
+        let mut conn = of_the_first_schema(&path);
+        assert!(!copy.exists(), "a new database is not copied");
+        migrate(&mut conn, MIGRATIONS, "0.1.0").unwrap();
+        let kept = Connection::open(&copy).unwrap();
+        let value: i64 = kept.query_row("SELECT value FROM meta WHERE name = 'kept'", [], |row| row.get(0)).unwrap();
+        assert_eq!((value, check(&kept, MIGRATIONS, "0.1.0").unwrap()), (7, vec![1]));
+        assert!(kept.prepare("SELECT due_at FROM subtasks").is_ok(), "with the tables of then");
+        // With nothing to change there is nothing to copy.
+        std::fs::remove_file(&copy).unwrap();
+        migrate(&mut conn, MIGRATIONS, "0.1.0").unwrap();
+        assert!(!copy.exists());
+    }
+
+    #[test]
+    fn without_a_copy_nothing_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("regatta.db");
+        let mut conn = of_the_first_schema(&path);
+        // A folder that is not empty is no place for a copy.
+        std::fs::create_dir_all(folder.path().join("regatta.db.before-v2/x")).unwrap();
+        let refused = migrate(&mut conn, MIGRATIONS, "0.1.0").unwrap_err().to_string();
+        assert!(refused.contains("the copy") && refused.contains("cannot be written"), "{refused}");
+        assert_eq!(check(&conn, MIGRATIONS, "0.1.0").unwrap(), [1]);
+        assert!(!folder.path().join("regatta.db.before-v2.part").exists());
     }
 
     #[test]

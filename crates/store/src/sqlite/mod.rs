@@ -1,8 +1,9 @@
 //! The embedded store: SQLite, one writer with group commit, readers beside it.
 //!
 //! [`open`] opens, locks and migrates; [`queue`] holds what waits; [`writer`] runs it in groups over [`rows`];
-//! [`checkpoint`] empties the log; [`read`] answers queries. A row's columns are read by [`codec`], a subtask's are [`packed`]. Statements are files in `sql/`.
+//! [`checkpoint`] empties the log; [`read`] answers queries; [`backup`] and [`restore`] copy the file whole. A row's columns are read by [`codec`], a subtask's are [`packed`]. Statements are files in `sql/`.
 
+mod backup;
 mod bytes;
 mod cache;
 mod checkpoint;
@@ -16,6 +17,7 @@ mod packed;
 mod queue;
 mod read;
 mod records;
+mod restore;
 mod rows;
 mod schema;
 mod sql;
@@ -34,7 +36,9 @@ use regatta_model::task::Progress;
 use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
 
+pub use backup::{Contents, backup, inspect};
 pub use open::{Options, Synchronous};
+pub use restore::{Restored, restore};
 pub use schema::{SchemaChange, migrate, schema};
 
 use crate::query::{
@@ -76,9 +80,10 @@ impl Threads {
     fn finish(self, checkpoints: &Checkpoints, readers: &Readers) {
         // A thread that panicked has said so already.
         let _ = self.writer.join();
+        readers.close();
+        // The last connection to go is one that writes: SQLite then folds the log into the database and removes it.
         checkpoints.close();
         let _ = self.checkpointer.join();
-        readers.close();
         drop(self.lock);
     }
 }

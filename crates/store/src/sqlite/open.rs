@@ -63,7 +63,7 @@ impl Options {
 const STATEMENTS_KEPT: usize = 128;
 
 /// How long a connection waits for another one's lock. Only checkpoints and recovery ever hold one.
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// A sentence about a database that could not be opened.
 pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
@@ -109,16 +109,22 @@ pub(super) fn writer(options: &Options) -> Result<Connection, StoreError> {
         migrate(&mut conn, MIGRATIONS, env!("CARGO_PKG_VERSION"))?;
         Ok(conn)
     };
-    open().map_err(|error| match error {
+    open().map_err(|error| at_migration(path, error))
+}
+
+/// A sentence about a database whose schema cannot be used.
+pub(super) fn at_migration(path: &Path, error: MigrateError) -> StoreError {
+    match error {
         MigrateError::Sql(error) => cannot_open(path, &error),
         MigrateError::Code(DbError::Sql(error)) => cannot_open(path, &error),
         MigrateError::Code(error) => StoreError::Open(format!("{}: {error}", path.display())),
         MigrateError::Refused(why) => StoreError::Open(format!("{}: {why}", path.display())),
-    })
+        MigrateError::Copy(error) => error,
+    }
 }
 
 /// Another program's SQLite database is left alone.
-fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), MigrateError> {
+pub(super) fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), MigrateError> {
     let (tables, ours): (i64, i64) = conn.query_row(
         "SELECT count(*), count(*) FILTER (WHERE name = 'schema_migrations') FROM sqlite_schema WHERE type = 'table'",
         [],

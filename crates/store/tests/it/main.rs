@@ -1,6 +1,7 @@
 //! The store's integration tests, one binary: the suite that every store passes, and what only one of them can show.
 
 mod conformance;
+mod keeping;
 mod power;
 mod properties;
 mod sequences;

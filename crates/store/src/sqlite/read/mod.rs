@@ -12,7 +12,7 @@ mod tasks;
 mod workers;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Connection};
@@ -24,6 +24,9 @@ use crate::{StoreError, Timed, Timing};
 /// A result of a read.
 type Result<T> = std::result::Result<T, DbError>;
 
+/// How long reads under way are waited for at the end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// Connections for reading.
 pub(super) struct Readers {
     options: Options,
@@ -31,6 +34,22 @@ pub(super) struct Readers {
     closed: AtomicBool,
     statements: AtomicU64,
     in_use: AtomicU64,
+}
+
+/// A read under way, until its connection is put back or closed.
+struct InUse<'a>(&'a AtomicU64);
+
+impl<'a> InUse<'a> {
+    fn begin(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// One connection during one read.
@@ -61,7 +80,9 @@ impl Readers {
         &self,
         read: impl FnOnce(&Reader<'_>) -> Result<T>,
     ) -> std::result::Result<Timed<T>, StoreError> {
-        if self.closed.load(Ordering::Acquire) {
+        // Before the look at `closed`: whoever closes waits for those who have not seen it.
+        let _use = InUse::begin(&self.in_use);
+        if self.closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
         let started = Instant::now();
@@ -71,12 +92,13 @@ impl Readers {
             None => open::reader(&self.options).map_err(DbError::from)?,
         };
         let pool = started.elapsed();
-        self.in_use.fetch_add(1, Ordering::Relaxed);
         let value = read(&Reader { conn: &conn, statements: &self.statements });
-        self.in_use.fetch_sub(1, Ordering::Relaxed);
         // After an error nothing of it may stay open, so the connection goes.
-        if value.is_ok() && !self.closed.load(Ordering::Acquire) {
-            self.idle.lock().push(conn);
+        if value.is_ok() {
+            let mut idle = self.idle.lock();
+            if !self.closed.load(Ordering::SeqCst) {
+                idle.push(conn);
+            }
         }
         let timing = Timing { pool, db: started.elapsed() - pool, ..Timing::default() };
         Ok(Timed { value: value?, timing })
@@ -93,8 +115,13 @@ impl Readers {
         (self.idle.lock().len() as u64 + in_use, in_use)
     }
 
+    /// Takes no more reads, lets those under way finish for a while, and closes their connections.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
+        let asked = Instant::now();
+        while self.in_use.load(Ordering::SeqCst) > 0 && asked.elapsed() < GOODBYE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.idle.lock().clear();
     }
 }
