@@ -4,7 +4,7 @@ use http::StatusCode;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, Socket, step};
+use crate::rig::{Rig, Socket, soon, step};
 use crate::show::Show;
 
 /// A task with one subtask, which is the last thing returned.
@@ -21,6 +21,28 @@ async fn log(rig: &Rig, subtask: &str, message: &str) -> u64 {
     let body = json!({"level": "info", "message": message});
     let answer = rig.post(&format!("/api/v1/subtasks/{subtask}/log"), body).await;
     answer.is(StatusCode::CREATED).json()["broadcasted"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn who_waits_for_the_end_is_no_watcher() {
+    let rig = Rig::start().await;
+    let (task, subtask) = task(&rig).await;
+    let path = format!("/api/v1/tasks/{task}?wait_seconds=60");
+    let logging = async {
+        soon("a waiting call", async {
+            while !rig.get("/metrics").await.contains("regatta_http_requests_waiting 1") {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // It is counted before it subscribes, so it is given time for that.
+        for _ in 0..20 {
+            assert_eq!(log(&rig, &subtask, "unseen").await, 0);
+        }
+        rig.post(&format!("/api/v1/tasks/{task}/cancel"), json!({})).await.is(StatusCode::OK);
+    };
+    let (waited, ()) = tokio::join!(rig.get(&path), logging);
+    assert_eq!(waited.json()["status"], "cancelled");
 }
 
 /// The messages of the lines up to a frame of this type, which comes last.
