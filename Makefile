@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test test-tools test-format test-lint test-run test-docs bench install fmt lint
+.PHONY: help up test test-tools test-format test-lint test-run test-docs audit bench install fmt lint
 
 CARGO ?= cargo
 # With --locked a build takes exactly the versions of Cargo.lock.
@@ -61,6 +61,16 @@ test-run:
 	else \
 		echo "(cargo-nextest is not installed; cargo test runs the same tests, slower)"; \
 		$(CARGO) test --workspace --lib --bins --tests --locked --no-fail-fast; \
+	fi
+
+# Apart from `make test`: it needs the network, once for cargo-deny itself and then for its database of advisories.
+audit: ## check the licences, sources and known holes of all dependencies
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	@$(CARGO) deny --locked check bans licenses sources
+	@if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check --disable-fetch advisories; \
+	else \
+		echo "advisories: SKIPPED, their database (https://github.com/rustsec/advisory-db) cannot be reached from here"; \
 	fi
 
 bench: ## measure speed and memory against their limits (about 5 minutes)

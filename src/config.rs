@@ -18,6 +18,8 @@ pub struct File {
     pub server: Option<String>,
     /// The token to show it.
     pub token: Option<Secret>,
+    /// A PEM file with the certificates of the authorities to believe, in place of the system's.
+    pub tls_ca: Option<PathBuf>,
     /// Where this machine's server and workers keep what they must not lose.
     pub data_dir: Option<PathBuf>,
     /// When to use colours: `auto`, `always` or `never`.
@@ -48,6 +50,12 @@ pub struct Up {
 pub struct Serve {
     /// Host and port to listen on.
     pub listen: Option<String>,
+    /// A PEM file with the certificate to speak TLS with.
+    pub tls_cert: Option<PathBuf>,
+    /// A PEM file with its key.
+    pub tls_key: Option<PathBuf>,
+    /// Whether everyone who reaches the server may do everything, without tokens.
+    pub insecure_no_auth: Option<bool>,
     /// The store: `sqlite:PATH`.
     pub database: Option<String>,
     /// How long a lease holds without renewal, in seconds.
@@ -133,6 +141,7 @@ mod tests {
             r#"
             server = "http://localhost:8000"
             token = "rgu_secret"
+            tls_ca = "/etc/farm/ca.pem"
             data_dir = "/var/lib/regatta"
             color = "never"
             [up]
@@ -142,6 +151,9 @@ mod tests {
             [serve]
             listen = "localhost:8001"
             database = "sqlite:regatta.db"
+            tls_cert = "farm.pem"
+            tls_key = "farm.key"
+            insecure_no_auth = false
             lease_seconds = 60
             log_format = "json"
             log_level = "debug"

@@ -25,6 +25,10 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "TOKEN", env = "REGATTA_TOKEN", hide_env_values = true)]
     pub token: Option<Secret>,
 
+    /// The certificates of the authorities to believe for https://, a PEM file, in place of the system's
+    #[arg(long, global = true, value_name = "FILE", env = "REGATTA_TLS_CA", hide_env_values = true)]
+    pub tls_ca: Option<PathBuf>,
+
     /// The configuration file [default: ~/.config/regatta/config.toml]
     #[arg(long, global = true, value_name = "FILE", env = "REGATTA_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
@@ -60,6 +64,7 @@ impl Context {
         // A variable that is set to nothing is not set.
         globals.server = globals.server.filter(|server| !server.trim().is_empty());
         globals.token = globals.token.filter(|token| !token.0.is_empty());
+        globals.tls_ca = globals.tls_ca.filter(|path| !path.as_os_str().is_empty());
         globals.config = globals.config.filter(|path| !path.as_os_str().is_empty());
         let file = config::read(globals.config.as_deref())?;
         Ok(Self { globals, configured: file.is_some(), file: file.unwrap_or_default() })
@@ -78,6 +83,11 @@ impl Context {
     /// The token somebody gave.
     pub fn token(&self) -> Option<&str> {
         self.globals.token.as_ref().or(self.file.token.as_ref()).map(|token| token.0.as_str())
+    }
+
+    /// The certificates that somebody named.
+    pub fn tls_ca(&self) -> Option<&Path> {
+        self.globals.tls_ca.as_deref().or(self.file.tls_ca.as_deref())
     }
 
     /// A client for a command that a person waits for: a server that is not there is told within a moment.
@@ -100,6 +110,7 @@ impl Context {
         let options = Options {
             server: self.server().to_owned(),
             token: self.token().map(str::to_owned),
+            tls_ca: self.tls_ca().map(Path::to_owned),
             retry: RetryPolicy::within(patience),
             reconnect: RetryPolicy::within(patience),
             ..Options::default()

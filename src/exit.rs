@@ -121,6 +121,10 @@ impl From<regatta_client::Error> for Failure {
             return Self { exit, what, hint: None };
         }
         let text = error.to_string();
+        if error.status() == Some(401) {
+            let hint = "give a token of this server with REGATTA_TOKEN, --token or the configuration file";
+            return Self { exit, what: text, hint: Some(hint.to_owned()) };
+        }
         // The client's own sentences say first what happened and, after a semicolon, what to do; a server's answer
         // stays whole, with the fields it names.
         match text.rsplit_once("; ") {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use regatta_client::Backoff;
+use regatta_model::token::Secret;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -25,6 +26,8 @@ pub struct Plan {
     pub name: String,
     /// The arguments after `regatta`.
     pub arguments: Vec<OsString>,
+    /// The token to show the server; it goes by the environment, which others of this machine do not see.
+    pub token: Option<Secret>,
 }
 
 /// What the fleet tells of itself.
@@ -139,7 +142,11 @@ impl Keeper {
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
-        Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        if let Some(token) = &self.plan.token {
+            command.env("REGATTA_TOKEN", token.expose());
+        }
+        command
             .args(&self.plan.arguments)
             // Held open while we live: its end tells the worker that we are gone, however we went.
             .stdin(Stdio::piped())

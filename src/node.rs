@@ -5,13 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use regatta_bus::LocalBus;
+use regatta_engine::tokens::mint;
 use regatta_engine::{CommitSink, Service as EngineService};
-use regatta_server::{Handle, Service as ServerService};
+use regatta_model::Timestamp;
+use regatta_model::token::Secret;
+use regatta_model::words::TokenRole;
+use regatta_server::{Access, Handle, Service as ServerService, Tls};
 use regatta_store::sqlite::{self, SqliteStore};
 use regatta_store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, Failure};
+use crate::ui;
 
 /// What a node is made of.
 pub struct NodeOptions {
@@ -21,6 +26,10 @@ pub struct NodeOptions {
     pub listen: Vec<String>,
     /// How long a lease holds without renewal, in seconds.
     pub lease_seconds: Option<u32>,
+    /// With which certificate it speaks TLS.
+    pub tls: Option<Tls>,
+    /// Whether everyone who reaches it may do everything, though it listens beyond loopback.
+    pub insecure_no_auth: bool,
 }
 
 /// A node that has its store and its addresses.
@@ -29,6 +38,7 @@ pub struct Node {
     engine: EngineService,
     server: ServerService,
     handle: Handle,
+    first_token: Option<Secret>,
 }
 
 impl NodeOptions {
@@ -45,9 +55,15 @@ impl NodeOptions {
             .map_err(|error| Failure::failed(format!("the store could not be opened: {error}")))?
             .map_err(store_failure)?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let built = build_over(store.clone(), &sink, self.listen, self.lease_seconds).await;
+        let server_options = regatta_server::Options {
+            listen: self.listen,
+            tls: self.tls,
+            insecure_no_auth: self.insecure_no_auth,
+            ..Default::default()
+        };
+        let built = build_over(store.clone(), &sink, server_options, self.lease_seconds).await;
         match built {
-            Ok((engine, server, handle)) => Ok(Node { store, engine, server, handle }),
+            Ok(node) => Ok(node),
             Err(failure) => {
                 store.close().await;
                 Err(failure)
@@ -59,24 +75,66 @@ impl NodeOptions {
 async fn build_over(
     store: Arc<dyn Store>,
     sink: &CommitSink,
-    listen: Vec<String>,
+    server_options: regatta_server::Options,
     lease_seconds: Option<u32>,
-) -> Result<(EngineService, ServerService, Handle), Failure> {
+) -> Result<Node, Failure> {
     let mut options = regatta_engine::Options::default();
     options.lease_seconds = lease_seconds.unwrap_or(options.lease_seconds);
     let (engine, engine_service) = options
-        .build(store, sink)
+        .build(store.clone(), sink)
         .await
         .map_err(|error| Failure::failed(format!("the engine cannot start: {error}")))?;
-    let (server, handle) =
-        regatta_server::Options { listen, ..Default::default() }.build(engine).map_err(listen_failure)?;
-    Ok((engine_service, server, handle))
+    let (server, handle) = server_options.build(engine).map_err(listen_failure)?;
+    let first_token = match handle.access() {
+        Access::Tokens => first_token(&*store).await?,
+        Access::Loopback | Access::Open => None,
+    };
+    Ok(Node { store, engine: engine_service, server, handle, first_token })
+}
+
+/// A user's token where there has never been one: without it nobody could do anything.
+async fn first_token(store: &dyn Store) -> Result<Option<Secret>, Failure> {
+    let tokens = store.tokens().await.map_err(store_failure)?;
+    if tokens.iter().any(|token| token.role == TokenRole::User) {
+        return Ok(None);
+    }
+    make_token(store, TokenRole::User, "first").await.map(Some)
+}
+
+async fn make_token(store: &dyn Store, role: TokenRole, name: &str) -> Result<Secret, Failure> {
+    let (row, secret) = mint(role, name, Timestamp(ui::time::now().as_micros()))
+        .map_err(|error| Failure::failed(format!("no token could be made: {error}")))?;
+    store.add_token(row).await.map_err(store_failure)?;
+    Ok(secret)
 }
 
 impl Node {
     /// Its URL, without a slash at its end.
     pub fn url(&self) -> String {
         self.handle.url()
+    }
+
+    /// Who may call it.
+    pub fn access(&self) -> Access {
+        self.handle.access()
+    }
+
+    /// The first user's token, when it was made just now: to be shown this once, and never in a log.
+    pub fn take_first_token(&mut self) -> Option<Secret> {
+        self.first_token.take()
+    }
+
+    /// A token for a process that this one starts, in place of the one of this name that an earlier run made.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn own_token(&self, role: TokenRole, name: &str) -> Result<Secret, Failure> {
+        let tokens = self.store.tokens().await.map_err(store_failure)?;
+        let now = Timestamp(ui::time::now().as_micros());
+        for old in tokens.iter().filter(|old| old.name == name && old.role == role && old.revoked_at.is_none()) {
+            self.store.revoke_token(old.id, now).await.map_err(store_failure)?;
+        }
+        make_token(&*self.store, role, name).await
     }
 
     /// Serves until `drain` is done: then finishes what is under way, stops dispatching, and closes the store.
@@ -128,7 +186,9 @@ pub fn store_failure(error: StoreError) -> Failure {
 fn listen_failure(error: regatta_server::ListenError) -> Failure {
     use regatta_server::ListenError;
     let exit = match &error {
-        ListenError::NoAddress(_) | ListenError::BeyondLoopback(_) | ListenError::Nowhere => Exit::Usage,
+        ListenError::NoAddress(_) | ListenError::Unknown { .. } | ListenError::Tls { .. } | ListenError::Nowhere => {
+            Exit::Usage
+        }
         ListenError::Taken { .. } | ListenError::Refused { .. } => Exit::Failed,
     };
     with_hint(exit, &error.to_string())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use regatta_model::command::{Claim, LaneOffer, Register, Report, Reported, Seat, Submit, Submitted};
+use regatta_model::command::{Claim, LaneOffer, Register, Report, Reported, Seat, Submit, Submitted, TakeOver};
 use regatta_model::plan::{self, Brief};
 use regatta_model::routing::{Labels, Offer};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
@@ -32,11 +32,13 @@ pub async fn claim_and_complete(slots: usize, time: Duration) -> anyhow::Result<
         machine_name: "bench".into(),
         offer: Offer { tools: vec!["claude_code".into()], ..Offer::default() },
         slots: slots as u32,
+        owner: None,
     };
     let registration =
         Registration { new_id: WorkerId(Uuid::now_v7()), profile: Arc::new(profile), system_info: "{}".into() };
-    let register = Register { registration, running: Some(Vec::new()), lease: DEFAULT_LEASE };
-    let registered = store.run(now(), register).await?.value;
+    let register = Register { registration, take_over: TakeOver::Any, running: Some(Vec::new()), lease: DEFAULT_LEASE };
+    let registered =
+        store.run(now(), register).await?.value.map_err(|_| anyhow::anyhow!("the bench's worker is another's"))?;
 
     let end = Instant::now() + time;
     let (mut done, mut left) = (0_u64, 0_u64);
@@ -66,6 +68,7 @@ pub async fn claim_and_complete(slots: usize, time: Duration) -> anyhow::Result<
                     subtask: assignment.lease.subtask,
                     lease: Some(assignment.lease),
                     by: None,
+                    bound: None,
                     result: Ok(()),
                     output: r#"{"ok":true}"#.into(),
                     execution_time: 0.001,

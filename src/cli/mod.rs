@@ -8,6 +8,7 @@ mod restore;
 mod serve;
 mod status;
 mod task;
+mod token;
 mod up;
 mod worker;
 mod workers;
@@ -61,6 +62,9 @@ enum Command {
     Workers(workers::Command),
     Status(status::Status),
     Load(Box<load::Load>),
+    /// Make, list and revoke tokens, on the server's database
+    #[command(subcommand)]
+    Token(token::Command),
     Migrate(migrate::Migrate),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -135,6 +139,7 @@ impl Command {
             Self::Workers(command) => client_side(context, command.run(context)),
             Self::Status(command) => client_side(context, command.run(context)),
             Self::Load(command) => command.run(context),
+            Self::Token(command) => command.run(context),
             Self::Migrate(command) => command.run(context),
             Self::Backup(command) => command.run(context),
             Self::Restore(command) => command.run(context),

@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use regatta_server::{Access, Tls};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
-use crate::node::NodeOptions;
+use crate::node::{Node, NodeOptions};
 use crate::ready::Ready;
 use crate::signals::Signals;
+use crate::ui::style::{BAD, paint};
 
 /// Where a server listens when nobody says.
 pub const LISTEN: &str = "localhost:8000";
@@ -27,6 +29,8 @@ Examples:
   regatta serve
   regatta serve --listen localhost:9000 --database sqlite:/var/lib/regatta/regatta.db
   regatta serve --log-format json --log-level info,regatta_engine=debug
+  regatta serve --listen 0.0.0.0:8000                           others may call it, with tokens
+  regatta serve --listen 0.0.0.0:8443 --tls-cert farm.pem --tls-key farm.key
   regatta serve --listen localhost:0 --ready-file ready.json    any free port")]
 pub struct Serve {
     /// Host and port to listen on; `localhost` is IPv4 and IPv6, port 0 any free one [default: localhost:8000]
@@ -44,6 +48,18 @@ pub struct Serve {
     /// How long a worker may be silent before its work goes to another [default: 90]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     lease_seconds: Option<u32>,
+
+    /// Speak TLS with this certificate, a PEM file (the authorities between it and the root behind it)
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate, a PEM file
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// Let everyone who reaches it do everything, without tokens: for agents that know none, in a trusted network only
+    #[arg(long)]
+    insecure_no_auth: bool,
 
     /// Write url and pid to FILE as JSON once it serves
     #[arg(long, value_name = "FILE")]
@@ -66,8 +82,10 @@ impl Serve {
             listen: listen(self.listen, file.listen.as_deref()),
             database: database.clone(),
             lease_seconds: self.lease_seconds.or(file.lease_seconds),
+            tls: tls(self.tls_cert.or(file.tls_cert.clone()), self.tls_key.or(file.tls_key.clone()))?,
+            insecure_no_auth: self.insecure_no_auth || file.insecure_no_auth.unwrap_or(false),
         };
-        let node = node.build().await?;
+        let mut node = node.build().await?;
         let url = node.url();
         tracing::info!(%url, database = %database.display(), "serving");
         if !context.globals.quiet {
@@ -76,6 +94,7 @@ impl Serve {
             writeln!(out, "  try   regatta worker --server {url} --tools command\nCtrl-C stops it.")?;
             out.flush()?;
         }
+        tell_who_may_call(&mut node)?;
         if let Some(file) = &self.ready_file {
             Ready { url, pid: std::process::id(), workers: Vec::new() }.write(file)?;
         }
@@ -98,6 +117,44 @@ impl Serve {
             () = signals.next() => Err(Failure::quiet(Exit::Interrupted)),
         }
     }
+}
+
+/// The certificate and its key: both or none.
+fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Tls>, Failure> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key })),
+        (None, None) => Ok(None),
+        _ => Err(Failure::usage("a certificate and its key belong together")
+            .hint("give both --tls-cert and --tls-key, or neither")),
+    }
+}
+
+/// Says what must be known of a server that others can reach; the first token is shown here and nowhere else.
+///
+/// # Errors
+/// When the token cannot be written: then nobody would ever know it.
+pub fn tell_who_may_call(node: &mut Node) -> Result<(), Failure> {
+    if let Some(secret) = node.take_first_token() {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "\nThis server is reachable from other machines, so everyone who calls it shows a token.")?;
+        writeln!(out, "The first one, for you, shown this once (export it as REGATTA_TOKEN):\n")?;
+        writeln!(out, "  {}\n", secret.expose())?;
+        writeln!(out, "Workers get tokens of their own: regatta token create --role worker --name NAME")?;
+        out.flush()?;
+    }
+    if node.access() == Access::Tokens && node.url().starts_with("http:") {
+        tracing::warn!(
+            "without TLS tokens can be read on the way; use --tls-cert and --tls-key, or a proxy that speaks TLS"
+        );
+    }
+    if node.access() == Access::Open {
+        let text = "WARNING: --insecure-no-auth: everyone who reaches this server's addresses may read every task, run \
+                    programs on its workers, and take work and results. No token is asked for.";
+        tracing::warn!("{text}");
+        // Standard error may be closed; the log has it too.
+        let _ = writeln!(anstream::stderr().lock(), "{}", paint(BAD.bold(), text));
+    }
+    Ok(())
 }
 
 /// Where to listen: the flags over the configuration file over the default.

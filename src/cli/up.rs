@@ -9,9 +9,12 @@ use clap::Args;
 use regatta_client::Client;
 use regatta_client::api::worker::WorkersQuery;
 use regatta_client::api::{Time, WorkerStatus};
+use regatta_model::token::Secret;
+use regatta_model::words::TokenRole;
+use regatta_server::Access;
 use tokio::time::timeout;
 
-use super::serve::listen;
+use super::serve::{listen, tell_who_may_call};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fleet::{Fleet, News, Plan};
@@ -30,6 +33,8 @@ const SLOTS: u32 = 2;
 const DEMO_TOOLS: &str = "simulate:claude_code,simulate:gemini_cli,simulate:ollama";
 /// The name of the demo's worker.
 const DEMO_NAME: &str = "demo-agents";
+/// The name of the tokens that it makes for its workers and itself, anew with every start.
+const OWN_TOKENS: &str = "regatta up";
 /// After so long without all workers, what is there is shown.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So long an answer is waited for that only makes a sentence better.
@@ -78,6 +83,10 @@ pub struct Up {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     lease_seconds: Option<u32>,
 
+    /// Let everyone who reaches it do everything, without tokens: for agents that know none, in a trusted network only
+    #[arg(long)]
+    insecure_no_auth: bool,
+
     /// Write url, pid and the workers' pids to FILE as JSON once everything runs
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -103,14 +112,29 @@ impl Up {
         };
         let lease_seconds = self.lease_seconds.or(file.serve.lease_seconds);
         let first = listen.first().cloned().unwrap_or_default();
-        let node = NodeOptions { database: data.join("regatta.db"), listen, lease_seconds };
-        let node = match node.build().await {
+        let options = NodeOptions {
+            database: data.join("regatta.db"),
+            listen,
+            lease_seconds,
+            // Its workers would have to be told whom to believe: with TLS a server and its workers are started apart.
+            tls: None,
+            insecure_no_auth: self.insecure_no_auth || file.serve.insecure_no_auth.unwrap_or(false),
+        };
+        let mut node = match options.build().await {
             Ok(node) => node,
             Err(failure) => return Err(already_up(failure, &first).await),
         };
         let url = node.url();
         // By the clock that the server's times come from.
         let up_since = time::now();
+        tell_who_may_call(&mut node)?;
+        let (workers_token, own_token) = match node.access() {
+            Access::Tokens => (
+                Some(node.own_token(TokenRole::Worker, OWN_TOKENS).await?),
+                Some(node.own_token(TokenRole::Viewer, OWN_TOKENS).await?),
+            ),
+            Access::Loopback | Access::Open => (None, None),
+        };
 
         let (drain_node, node_drains) = tokio::sync::oneshot::channel::<()>();
         let running = node.run(async {
@@ -118,10 +142,14 @@ impl Up {
             let _ = node_drains.await;
         });
         let mut running = std::pin::pin!(running);
-        let plans = self.plans(context, &url, &data);
+        let plans = self.plans(context, &url, &data, workers_token.as_ref());
         let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
         let (mut fleet, mut news) = Fleet::start(binary.clone(), plans);
-        let client = Client::new(regatta_client::Options { server: url.clone(), ..Default::default() })?;
+        let client = Client::new(regatta_client::Options {
+            server: url.clone(),
+            token: own_token.map(|token| token.expose().to_owned()),
+            ..Default::default()
+        })?;
 
         // Until the workers are there: theirs and the server's own end are looked after meanwhile.
         let mut started = std::pin::pin!(tokio::time::timeout(PATIENCE, registered(&client, &names, up_since)));
@@ -198,7 +226,7 @@ impl Up {
     }
 
     /// How each worker is started.
-    fn plans(&self, context: &Context, url: &str, data: &Path) -> Vec<Plan> {
+    fn plans(&self, context: &Context, url: &str, data: &Path, token: Option<&Secret>) -> Vec<Plan> {
         let file = &context.file.up;
         let slots = self.slots.or(file.slots).unwrap_or(SLOTS);
         let plan = |name: String, tools: &str, slots: u32| {
@@ -214,7 +242,7 @@ impl Up {
             if let Some(config) = &context.globals.config {
                 arguments.extend(["--config".into(), config.into()]);
             }
-            Plan { name, arguments }
+            Plan { name, arguments, token: token.cloned() }
         };
         let mut plans: Vec<Plan> = (1..=self.workers.or(file.workers).unwrap_or(WORKERS))
             .map(|number| plan(format!("worker-{number}"), "command", slots))

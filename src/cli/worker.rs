@@ -111,6 +111,9 @@ impl Worker {
         if let Some(token) = context.token() {
             options.token = Some(Token(token.to_owned()));
         }
+        if let Some(ca) = context.tls_ca() {
+            options.tls_ca = Some(ca.to_owned());
+        }
         if !self.tools.is_empty() {
             options.tools.offered = self.tools;
         }

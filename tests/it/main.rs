@@ -15,4 +15,5 @@ mod rig;
 mod settings;
 mod stop;
 mod terminal;
+mod tokens;
 mod watch;

@@ -19,6 +19,7 @@ mod error;
 mod options;
 mod rest;
 mod retry;
+mod tls;
 mod transport;
 mod ws;
 

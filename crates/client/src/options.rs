@@ -1,6 +1,7 @@
 //! How to reach a server.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -14,6 +15,8 @@ pub struct Options {
     pub server: String,
     /// The token to show; never printed.
     pub token: Option<String>,
+    /// A PEM file with the certificates of the authorities to believe, in place of the system's.
+    pub tls_ca: Option<PathBuf>,
     /// How long one attempt of a call may take, beside the time that the call itself asks the server to wait.
     pub timeout: Duration,
     /// How long to repeat calls that may be repeated.
@@ -27,6 +30,7 @@ impl Default for Options {
         Self {
             server: "http://localhost:8000".to_owned(),
             token: None,
+            tls_ca: None,
             timeout: Duration::from_secs(30),
             retry: RetryPolicy::default(),
             reconnect: RetryPolicy::within(Duration::from_secs(60)),
@@ -39,6 +43,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("server", &self.server)
             .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("tls_ca", &self.tls_ca)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .field("reconnect", &self.reconnect)
@@ -56,14 +61,11 @@ pub(crate) fn parse_server(server: &str) -> Result<Url, Error> {
     let refuse = |why: &str| Error::Options(format!("{server:?} cannot be used as a server: {why}"));
     let url = Url::parse(&text).map_err(|error| refuse(&format!("{error}; write it like http://localhost:8000")))?;
     match url.scheme() {
-        "http" => {}
-        "https" | "wss" => {
-            return Err(refuse(
-                "TLS is not supported yet; use an http:// address, over a tunnel if the way there is not safe",
-            ));
-        }
+        "http" | "https" => {}
         scheme => {
-            return Err(refuse(&format!("it speaks {scheme}; write it like http://localhost:8000")));
+            return Err(refuse(&format!(
+                "it speaks {scheme}; write it like http://localhost:8000 or https://farm:8000"
+            )));
         }
     }
     if url.host_str().is_none_or(str::is_empty) {
@@ -100,8 +102,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_a_reason() {
         let cases = [
-            ("https://farm.example", "TLS is not supported yet"),
-            ("wss://farm.example", "TLS is not supported yet"),
+            ("wss://farm.example", "it speaks wss"),
             ("ftp://farm.example", "it speaks ftp"),
             ("http://", "empty host"),
             ("http://user:word@farm.example", "credentials"),

@@ -12,9 +12,11 @@ use regatta_api::Problem;
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_rustls::TlsConnector;
 
 use crate::error::root_cause;
 use crate::options::parse_server;
+use crate::tls;
 use crate::{Error, Options, Result, RetryPolicy};
 
 /// How long making a connection may take.
@@ -31,6 +33,8 @@ pub(crate) struct Inner {
     /// The server's address without a slash at its end.
     pub(crate) base: String,
     pub(crate) token: Option<String>,
+    /// For connections to an `https` server.
+    pub(crate) tls: Option<TlsConnector>,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) reconnect: RetryPolicy,
@@ -67,7 +71,10 @@ impl Client {
                 "the token has characters that no token has; copy it again, without spaces and line ends".to_owned(),
             ));
         }
+        let https = base.scheme() == "https";
+        let tls = tls::config(https, options.tls_ca.as_deref())?;
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
             .user_agent(concat!("regatta-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -81,6 +88,7 @@ impl Client {
                 http,
                 base: base.as_str().trim_end_matches('/').to_owned(),
                 token: options.token,
+                tls: https.then(|| TlsConnector::from(tls)),
                 timeout: options.timeout,
                 retry: options.retry,
                 reconnect: options.reconnect,

@@ -23,6 +23,7 @@ mod surroundings;
 mod sweeper;
 mod tasks;
 pub mod timing;
+pub mod tokens;
 mod workers;
 
 /// The bus under the engine, for those who stand on the engine alone.

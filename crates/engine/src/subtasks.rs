@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regatta_model::command::{AppendLog, Logged, ProgressSet, Report, Reported, SetProgress};
 use regatta_model::plan::Json;
-use regatta_model::{Lease, SubtaskId, WorkerId};
+use regatta_model::{Lease, SubtaskId, TokenId, WorkerId};
 use regatta_store::SubtaskDetail;
 
 use crate::{Engine, Error, Result, timing};
@@ -18,6 +18,8 @@ pub struct ReportRequest {
     pub lease: Option<Lease>,
     /// The worker that speaks, where known.
     pub by: Option<WorkerId>,
+    /// The worker's token that speaks, where one does: the holder must have registered under it.
+    pub bound: Option<TokenId>,
     /// How it went.
     pub result: std::result::Result<(), Arc<str>>,
     /// A JSON object.
@@ -59,6 +61,7 @@ impl Engine {
                 subtask: request.subtask,
                 lease: request.lease,
                 by: request.by,
+                bound: request.bound,
                 result: request.result,
                 output: request.output,
                 execution_time: request.execution_time,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regatta_model::command::{
-    Heard, Heartbeat, Register, Registered, RemoveWorker, Removed, SetDraining, Touch, Unregister,
+    Heard, Heartbeat, Register, Registered, RemoveWorker, Removed, SetDraining, TakeOver, Touch, Unregister,
 };
 use regatta_model::plan::Json;
 use regatta_model::routing::Resources;
 use regatta_model::worker::{Profile, Registration, WorkerRow};
-use regatta_model::{Lease, Timestamp, WorkerId, WorkerStatus};
+use regatta_model::{Lease, Timestamp, TokenId, WorkerId, WorkerStatus};
 use regatta_store::{Counters, Start, WorkerDetail, WorkerPage, WorkerQuery};
 
 use crate::recorder::Recent;
@@ -24,6 +24,8 @@ pub struct RegisterRequest {
     pub system_info: Json,
     /// What it still runs.
     pub running: Option<Vec<Lease>>,
+    /// Which worker it may be, where the machine is known; the profile says under which token it registers.
+    pub take_over: TakeOver,
 }
 
 /// A worker's heartbeat.
@@ -73,14 +75,20 @@ impl Engine {
     /// Takes a worker in, or back: a new session begins, and what it does not run goes back to the queue.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn register(&self, request: RegisterRequest) -> Result<Registered> {
+    /// Those of the store. The inner one: under which token the machine's worker was registered that this caller may not
+    /// take over.
+    pub async fn register(
+        &self,
+        request: RegisterRequest,
+    ) -> Result<std::result::Result<Registered, regatta_model::command::OwnedBy>> {
         let registration = Registration {
             new_id: WorkerId(self.inner.world.uuid()),
             profile: Arc::new(request.profile),
             system_info: request.system_info,
         };
-        self.run(Register { registration, running: request.running, lease: self.lease() }).await
+        let register =
+            Register { registration, take_over: request.take_over, running: request.running, lease: self.lease() };
+        self.run(register).await
     }
 
     /// Takes a worker's heartbeat and renews its leases.
@@ -114,6 +122,19 @@ impl Engine {
     /// [`Error::NotFound`].
     pub async fn worker(&self, id: WorkerId) -> Result<WorkerDetail> {
         timing::book(self.inner.store.worker(id, self.now()).await?).ok_or_else(|| Error::not_found("worker", id))
+    }
+
+    /// Whether a worker was registered under this token; `None` when there is no such worker.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn owns(&self, token: TokenId, worker: WorkerId) -> Result<Option<bool>> {
+        // What the fleet has heard may be a moment old, so only its yes counts.
+        if self.inner.fleet.lock().row(worker).is_some_and(|row| row.profile.owner == Some(token)) {
+            return Ok(Some(true));
+        }
+        let found = timing::book(self.inner.store.worker(worker, self.now()).await?);
+        Ok(found.map(|found| found.row.profile.owner == Some(token)))
     }
 
     /// Lets a worker go; what it runs goes back at once.

@@ -8,6 +8,7 @@ use crate::plan::{Json, NewSteps};
 use crate::routing::Resources;
 use crate::task::{NewPlan, NewTask};
 use crate::time::{Span, Timestamp};
+use crate::token::TokenId;
 use crate::words::{LogLevel, SubtaskStatus, TaskStatus, WorkerStatus};
 use crate::worker::{Registration, WorkerRow};
 
@@ -152,6 +153,8 @@ pub struct Report {
     pub lease: Option<Lease>,
     /// The worker that speaks, where that is known; without a lease it must be the holder.
     pub by: Option<WorkerId>,
+    /// The worker's token that speaks, where one does: the holder must have registered under it.
+    pub bound: Option<TokenId>,
     /// How it went.
     pub result: Result<(), Arc<str>>,
     /// A JSON object.
@@ -211,6 +214,8 @@ pub struct SetProgress {
     pub lease: Option<Lease>,
     /// The worker that speaks, where known.
     pub by: Option<WorkerId>,
+    /// The worker's token that speaks, where one does: the holder must have registered under it.
+    pub bound: Option<TokenId>,
     /// 0..=100.
     pub progress: u8,
     /// A line for the log.
@@ -237,6 +242,8 @@ pub struct AppendLog {
     pub lease: Option<Lease>,
     /// Who wrote it; where absent, the holder.
     pub worker: Option<WorkerId>,
+    /// The worker's token that speaks, where one does: the present or last holder must have registered under it.
+    pub bound: Option<TokenId>,
     /// How heavy.
     pub level: LogLevel,
     /// The line.
@@ -255,15 +262,31 @@ pub enum Logged {
         /// Whether its lease was no longer live.
         stale: bool,
     },
+    /// The token that speaks is not that of the present or last holder; nothing was changed.
+    NotHolder,
     /// There is no such subtask.
     Unknown,
+}
+
+/// Which known workers a registration may take over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TakeOver {
+    /// Any: its caller may do everything.
+    #[default]
+    Any,
+    /// Those that its own token registered, and those that nobody's did.
+    Own,
+    /// These, and those that this token registered, which was revoked since.
+    From(TokenId),
 }
 
 /// A worker comes in, or comes back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Register {
-    /// Who and what.
+    /// Who and what; its profile names the owner.
     pub registration: Registration,
+    /// Which worker it may be, where the machine is known.
+    pub take_over: TakeOver,
     /// What it still runs; without it, it runs nothing.
     pub running: Option<Vec<Lease>>,
     /// The configured length of a lease.
@@ -282,6 +305,10 @@ pub struct Registered {
     /// Whether the machine was known.
     pub known: bool,
 }
+
+/// The machine's worker was registered under this token, and the caller's may not take it over; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnedBy(pub TokenId);
 
 /// A worker's sign of life.
 #[derive(Debug, Clone, PartialEq)]
@@ -513,7 +540,7 @@ operations! {
     /// See [`struct@AppendLog`].
     AppendLog -> Logged,
     /// See [`struct@Register`].
-    Register -> Registered,
+    Register -> Result<Registered, OwnedBy>,
     /// See [`struct@Heartbeat`].
     Heartbeat -> Heard,
     /// See [`struct@Touch`].

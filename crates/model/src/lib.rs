@@ -20,12 +20,14 @@ pub mod routing;
 pub mod subtask;
 pub mod task;
 pub mod time;
+pub mod token;
 pub mod words;
 pub mod worker;
 
 pub use id::{LaneKey, Lease, SubtaskId, SubtaskKey, TaskId, TaskKey, WorkerId, WorkerKey};
 pub use time::{Span, Timestamp};
+pub use token::TokenId;
 pub use words::{
-    AttemptOutcome, CheckpointFrequency, LogLevel, Priority, Privacy, SubtaskStatus, TaskStatus, TaskType, UnknownWord,
-    WorkerStatus,
+    AttemptOutcome, CheckpointFrequency, LogLevel, Priority, Privacy, SubtaskStatus, TaskStatus, TaskType, TokenRole,
+    UnknownWord, WorkerStatus,
 };

@@ -225,6 +225,18 @@ words! {
     }
 }
 
+words! {
+    /// What the holder of a token may do.
+    TokenRole {
+        /// Everything.
+        User = "user",
+        /// Register workers, and act for those that it registered.
+        Worker = "worker",
+        /// Read.
+        Viewer = "viewer",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use crate::id::{WorkerId, WorkerKey};
 use crate::plan::Json;
 use crate::routing::{Offer, Resources};
 use crate::time::{Span, Timestamp};
+use crate::token::TokenId;
 use crate::words::WorkerStatus;
 
 /// A worker that has not been heard of for this long is offline.
@@ -28,6 +29,9 @@ pub struct Profile {
     pub offer: Offer,
     /// How many subtasks it runs at once.
     pub slots: u32,
+    /// The token under which it registered; none without credentials. Another worker's token may not act for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<TokenId>,
 }
 
 /// A worker's row.

@@ -23,6 +23,8 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) access: Access,
+    /// `http` or `https`: what the server speaks.
+    pub(crate) scheme: &'static str,
     pub(crate) limits: Limits,
     pub(crate) places: Places,
     pub(crate) requests: Requests,

@@ -4,6 +4,7 @@
 //! not around the router, so that it knows the pattern that matched.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task;
@@ -13,8 +14,12 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use regatta_api::problem::CONTENT_TYPE as PROBLEM;
 use regatta_engine::timing::{self, Stages};
 use tower::{Layer, Service};
@@ -24,14 +29,28 @@ use crate::app::App;
 use crate::compress::{self, compress};
 use crate::guard;
 use crate::host;
+use crate::identity::{Access, Identity, Shown};
 use crate::leftover;
-use crate::overload::Share;
+use crate::overload::{Permit, Share};
+use crate::policy::{self, Permission};
 use crate::problem::Failure;
 use crate::request::Context;
 use crate::request_id::{self, X_REQUEST_ID};
 use crate::timing::{SERVER_TIMING, header};
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What every answer tells browsers: it is what it says it is, belongs into no frame and no page of another place, runs
+/// and loads nothing (the docs page says what it loads), and its address is told to nobody.
+const PROTECTION: [(HeaderName, HeaderValue); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
+/// For a year, whoever spoke TLS with this name does not speak plain HTTP with it.
+const YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// What the layer must know of the routes behind it.
 #[derive(Debug, Clone, Copy)]
@@ -40,21 +59,28 @@ pub(crate) struct Kind {
     pub(crate) share: Share,
     /// Whether a foreign origin is refused for GET too: it changes something, or opens a WebSocket.
     pub(crate) guard_get: bool,
-    /// Whether anyone may call, known or not.
+    /// Whether no route of it asks who calls.
     pub(crate) public: bool,
+    /// Whether they are WebSockets, which may show their token in the query.
+    pub(crate) socket: bool,
 }
+
+/// Where a connection comes from, as an extension of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Kind {
     /// Ordinary calls.
-    pub(crate) const ORDINARY: Self = Self { share: Share::Ordinary, guard_get: false, public: false };
+    pub(crate) const ORDINARY: Self = Self { share: Share::Ordinary, guard_get: false, public: false, socket: false };
     /// Calls of workers that keep the fleet alive.
-    pub(crate) const VITAL: Self = Self { share: Share::Vital, guard_get: false, public: false };
+    pub(crate) const VITAL: Self = Self { share: Share::Vital, guard_get: false, public: false, socket: false };
     /// Health, metrics and documents.
-    pub(crate) const PUBLIC: Self = Self { share: Share::Vital, guard_get: false, public: true };
+    pub(crate) const PUBLIC: Self = Self { share: Share::Vital, guard_get: false, public: true, socket: false };
     /// WebSockets: opening one costs little, and what follows has its own bounds.
-    pub(crate) const SOCKET: Self = Self { share: Share::Vital, guard_get: true, public: false };
+    pub(crate) const SOCKET: Self = Self { share: Share::Vital, guard_get: true, public: false, socket: true };
     /// A GET that changes something.
-    pub(crate) const CHANGING_GET: Self = Self { share: Share::Ordinary, guard_get: true, public: false };
+    pub(crate) const CHANGING_GET: Self =
+        Self { share: Share::Ordinary, guard_get: true, public: false, socket: false };
 }
 
 /// See the module.
@@ -123,8 +149,10 @@ where
         if_none_match: request.headers().get(IF_NONE_MATCH).cloned(),
     };
     let route = asked.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let entered = admit(&app, kind, &request);
-    let request = leftover::watch(request);
+    // A body cannot be shared between threads, so it waits beside.
+    let (parts, body) = request.into_parts();
+    let entered = admit(&app, kind, &parts, asked.route.as_ref().map(MatchedPath::as_str)).await;
+    let request = leftover::watch(Request::from_parts(parts, body));
     let (response, ser, stages) = match entered {
         Err(failure) => {
             let context = Context::new(id.clone(), None, None);
@@ -155,24 +183,62 @@ where
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, NO_CACHE);
     }
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        for (name, value) in &PROTECTION {
+            if !headers.contains_key(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        if app.scheme == "https" {
+            headers.insert(STRICT_TRANSPORT_SECURITY, YEAR);
+        }
+    }
     app.requests.count(&asked.method, route, status, took);
     log(&asked.method, route, status, took);
     response
 }
 
 /// Whether the request may come in, as whom, and its place among those that are served.
-fn admit(
+async fn admit(
     app: &App,
     kind: Kind,
-    request: &Request,
-) -> Result<(Option<crate::identity::Identity>, Option<crate::overload::Permit>), Failure> {
-    host::check(request.version(), request.headers())?;
-    guard::check_host(request.uri(), request.headers())?;
-    if kind.guard_get || !guard::is_safe(request.method()) {
-        guard::check_origin(request.uri(), request.headers())?;
+    request: &Parts,
+    route: Option<&str>,
+) -> Result<(Option<Identity>, Option<Permit>), Failure> {
+    let (uri, headers) = (&request.uri, &request.headers);
+    host::check(request.version, headers)?;
+    match &app.access {
+        Access::Loopback(_) => guard::check_host(uri, headers)?,
+        // It may be called by any name.
+        Access::Open(_) => {}
+        Access::Tokens { .. } => {
+            // On the heap: where nobody is asked, a request need not carry room for it.
+            let caller = Box::pin(ask(app, kind, request, route)).await?;
+            return Ok((caller, app.places.enter(kind.share)?));
+        }
     }
-    let identity = if kind.public { None } else { Some(app.access.identify(request.headers())?) };
+    if kind.guard_get || !guard::is_safe(&request.method) {
+        guard::check_origin(app.scheme, uri, headers)?;
+    }
+    let identity = match &app.access {
+        Access::Loopback(identity) | Access::Open(identity) if !kind.public => Some(identity.clone()),
+        _ => None,
+    };
     Ok((identity, app.places.enter(kind.share)?))
+}
+
+/// Who calls, by the token, where the route asks for one.
+async fn ask(app: &App, kind: Kind, request: &Parts, route: Option<&str>) -> Result<Option<Identity>, Failure> {
+    let needed = policy::permission(&request.method, route);
+    if needed == Some(Permission::Public) {
+        return Ok(None);
+    }
+    // No browser adds a token by itself, so there is nothing that a page of another place could make it do.
+    let (uri, headers) = (&request.uri, &request.headers);
+    let peer = request.extensions.get::<Peer>().map(|peer| peer.0);
+    let caller = app.access.identify(Shown { headers, uri, in_query: kind.socket, peer }).await?;
+    policy::authorize(app, &caller, needed, uri).await?;
+    Ok(Some(caller))
 }
 
 /// Errors that a layer beneath made become problems too.

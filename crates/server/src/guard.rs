@@ -68,7 +68,7 @@ pub(crate) fn is_safe(method: &Method) -> bool {
 ///
 /// # Errors
 /// A 403 that names the origin.
-pub(crate) fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+pub(crate) fn check_origin(scheme: &str, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
     let mut origins = headers.get_all(ORIGIN).iter().peekable();
     if origins.peek().is_none() {
         return Ok(());
@@ -80,7 +80,10 @@ pub(crate) fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Failure
         .unwrap_or_default();
     for origin in origins {
         let origin = origin.to_str().unwrap_or_default();
-        let own = origin.strip_prefix("http://").is_some_and(|host| same_place(host, asked));
+        let own = origin
+            .strip_prefix(scheme)
+            .and_then(|rest| rest.strip_prefix("://"))
+            .is_some_and(|host| same_place(host, asked, if scheme == "https" { "443" } else { "80" }));
         if !own {
             return Err(Failure::new(
                 Kind::Forbidden,
@@ -93,12 +96,13 @@ pub(crate) fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Failure
     Ok(())
 }
 
-/// Whether two hosts with ports are the same, 80 being the port of those that name none.
-fn same_place(one: &str, other: &str) -> bool {
-    fn parts(host: &str) -> (&str, &str) {
+/// Whether two hosts with ports are the same; `usual` is the port of those that name none.
+fn same_place(one: &str, other: &str, usual: &str) -> bool {
+    let parts = |host| {
         let name = name(host);
-        (name, host[name.len()..].strip_prefix(':').filter(|port| !port.is_empty()).unwrap_or("80"))
-    }
+        let port: &str = &host[name.len()..];
+        (name, port.strip_prefix(':').filter(|port| !port.is_empty()).unwrap_or(usual))
+    };
     let ((name, port), (other_name, other_port)) = (parts(one), parts(other));
     name.eq_ignore_ascii_case(other_name) && port == other_port
 }
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn an_origin_must_be_the_host_that_was_asked() {
         let ok = |host: &str, origin: &str| {
-            check_origin(&Uri::from_static("/x"), &headers(&[(HOST, host), (ORIGIN, origin)])).is_ok()
+            check_origin("http", &Uri::from_static("/x"), &headers(&[(HOST, host), (ORIGIN, origin)])).is_ok()
         };
         for (host, origin) in [
             ("localhost:8000", "http://localhost:8000"),
@@ -181,6 +185,13 @@ mod tests {
         ] {
             assert!(!ok(host, origin), "{host} {origin}");
         }
-        assert!(check_origin(&Uri::from_static("/x"), &headers(&[(HOST, "localhost")])).is_ok());
+        assert!(check_origin("http", &Uri::from_static("/x"), &headers(&[(HOST, "localhost")])).is_ok());
+        let with_tls = |origin| {
+            check_origin("https", &Uri::from_static("/x"), &headers(&[(HOST, "localhost:443"), (ORIGIN, origin)]))
+                .is_ok()
+        };
+        assert!(
+            with_tls("https://localhost") && !with_tls("http://localhost:443") && !with_tls("https://localhost:80")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Taking addresses: `localhost` as IPv4 and IPv6, port 0, and errors that say what to do.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -18,12 +19,14 @@ pub enum ListenError {
     /// The text is no address.
     #[error("{0:?} is no address to listen on; give one like localhost:8000, 127.0.0.1:8000 or [::1]:8000")]
     NoAddress(String),
-    /// The address is reachable from other machines.
-    #[error(
-        "{0} is reachable from other machines, and this server cannot yet ask for credentials (tokens come with a later \
-         version); listen on localhost:PORT, and reach it from elsewhere through an SSH tunnel: ssh -L 8000:localhost:8000 HOST"
-    )]
-    BeyondLoopback(String),
+    /// The name has no address.
+    #[error("{name} has no address to listen on ({error}); give an address of this machine, or 0.0.0.0:PORT for all")]
+    Unknown {
+        /// As it was given.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
     /// Someone else listens there.
     #[error("{address} is taken by another process; stop that, or listen on another port: --listen localhost:{other}")]
     Taken {
@@ -40,6 +43,14 @@ pub enum ListenError {
         /// Why.
         error: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("{} cannot be used for TLS: {why}; give the certificate's PEM file and that of its key", .file.display())]
+    Tls {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// Nothing was given.
     #[error("no address to listen on was given; give one like localhost:8000")]
     Nowhere,
@@ -52,6 +63,13 @@ pub(crate) fn bind(listen: &[String]) -> Result<Vec<std::net::TcpListener>, List
         match parse(text)? {
             Place::Address(address) => sockets.push(open(address)?),
             Place::Localhost(port) => sockets.extend(open_localhost(port)?),
+            Place::Name => {
+                let addresses =
+                    text.to_socket_addrs().map_err(|error| ListenError::Unknown { name: text.clone(), error })?;
+                for address in addresses {
+                    sockets.push(open(address)?);
+                }
+            }
         }
     }
     if sockets.is_empty() { Err(ListenError::Nowhere) } else { Ok(sockets) }
@@ -61,14 +79,13 @@ pub(crate) fn bind(listen: &[String]) -> Result<Vec<std::net::TcpListener>, List
 enum Place {
     Address(SocketAddr),
     Localhost(u16),
+    /// Another name with a port.
+    Name,
 }
 
 fn parse(text: &str) -> Result<Place, ListenError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        if address.ip().to_canonical().is_loopback() {
-            return Ok(Place::Address(address));
-        }
-        return Err(ListenError::BeyondLoopback(text.to_owned()));
+        return Ok(Place::Address(address));
     }
     let no_address = || ListenError::NoAddress(text.to_owned());
     let (name, port) = text.rsplit_once(':').ok_or_else(no_address)?;
@@ -76,11 +93,7 @@ fn parse(text: &str) -> Result<Place, ListenError> {
     if name.is_empty() || name.contains(['/', ' ', '@', ':']) {
         return Err(no_address());
     }
-    if guard::is_loopback(name) {
-        Ok(Place::Localhost(port))
-    } else {
-        Err(ListenError::BeyondLoopback(text.to_owned()))
-    }
+    Ok(if guard::is_loopback(name) { Place::Localhost(port) } else { Place::Name })
 }
 
 /// IPv4 and IPv6 with the same port; only one of them where the machine has only one.
@@ -143,11 +156,10 @@ mod tests {
         {
             assert!(matches!(parse(text), Err(ListenError::NoAddress(_))), "{text}");
         }
-        for text in ["0.0.0.0:8000", "[::]:8000", "192.168.0.1:1", "example.com:80"] {
-            let error = parse(text).unwrap_err();
-            assert!(matches!(error, ListenError::BeyondLoopback(_)), "{text}");
-            assert!(error.to_string().contains("tokens"), "{error}");
+        for text in ["0.0.0.0:8000", "[::]:8000", "192.168.0.1:1"] {
+            assert!(matches!(parse(text).unwrap(), Place::Address(_)), "{text}");
         }
+        assert_eq!(parse("farm.example:80").unwrap(), Place::Name);
     }
 
     #[test]

@@ -20,6 +20,7 @@ const BUCKETS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0];
 
 const REQUESTS: &str = "regatta_http_requests_total";
+const REFUSED: &str = "regatta_auth_refused_total";
 const SECONDS: &str = "regatta_http_request_duration_seconds";
 
 /// The process's recorder. Metrics are global, so several servers of one process (as in tests) share it.
@@ -46,6 +47,7 @@ pub(crate) fn install() -> PrometheusHandle {
 
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests answered, by method, route and status");
+    describe_counter!(REFUSED, Unit::Count, "Calls refused for who made them, by reason");
     describe_histogram!(SECONDS, Unit::Seconds, "Time from a request's headers to its answer's, by method and route");
     describe_gauge!("regatta_http_requests_serving", Unit::Count, "Requests that are worked on");
     describe_gauge!("regatta_http_requests_waiting", Unit::Count, "Requests that wait for something to happen");
@@ -103,6 +105,11 @@ impl Requests {
             })
             .increment(1);
     }
+}
+
+/// Counts a call that was refused for who made it.
+pub(crate) fn refused(reason: &'static str) {
+    counter!(REFUSED, "reason" => reason).increment(1);
 }
 
 /// A method and a route, owned or not: what the map is asked with.

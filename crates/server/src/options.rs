@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::listen::{self, ListenError};
 use crate::service::{Handle, Service};
+use crate::tls::Tls;
 
 /// The server's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,11 @@ use crate::service::{Handle, Service};
 pub struct Options {
     /// Where to listen: `localhost:8000` is IPv4 and IPv6, port 0 any free port.
     pub listen: Vec<String>,
+    /// With which certificate it speaks TLS; without one it speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whether everyone who reaches it may do everything, though it listens beyond loopback: for agents that know no
+    /// tokens, on a network where everyone is trusted.
+    pub insecure_no_auth: bool,
     /// How much it takes on at once.
     pub limits: Limits,
     /// How long `/health/ready` says that it drains before connections are refused, in seconds: what a load
@@ -30,6 +36,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: vec!["localhost:8000".to_owned()],
+            tls: None,
+            insecure_no_auth: false,
             limits: Limits::default(),
             drain_delay_seconds: 0,
             drain_seconds: 10,
@@ -74,7 +82,7 @@ impl Options {
     /// Takes the addresses; from here on connections are accepted by the system and wait for [`Service::run`].
     ///
     /// # Errors
-    /// When an address is taken, is none, or is beyond loopback.
+    /// When an address is taken, or is none.
     pub fn build(self, engine: Engine) -> Result<(Service, Handle), ListenError> {
         let sockets = listen::bind(&self.listen)?;
         Service::new(self, engine, sockets)

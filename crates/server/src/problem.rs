@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use regatta_api::problem::{CONTENT_TYPE as PROBLEM, FieldError, Problem};
 use regatta_engine::Error;
@@ -18,12 +18,15 @@ pub(crate) struct Failure {
     kind: Kind,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    /// Seconds until another try is worth it, where that is not the usual one.
+    retry_after: Option<u64>,
 }
 
 /// The kinds of problems. Their slugs are part of `type`, so they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     BadRequest,
+    Unauthorized,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -34,6 +37,7 @@ pub(crate) enum Kind {
     UpgradeRequired,
     UriTooLong,
     HeadersTooLarge,
+    TooMany,
     Internal,
     Overloaded,
     Unavailable,
@@ -43,11 +47,14 @@ pub(crate) enum Kind {
 
 /// Seconds after which an overloaded or absent server is worth another try.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// How credentials are shown (RFC 6750, 3).
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"regatta\"");
 
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -58,6 +65,7 @@ impl Kind {
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Other(status) => status,
@@ -67,6 +75,7 @@ impl Kind {
     const fn uri(self) -> &'static str {
         match self {
             Self::BadRequest => "/problems/bad-request",
+            Self::Unauthorized => "/problems/unauthorized",
             Self::Forbidden => "/problems/forbidden",
             Self::NotFound => "/problems/not-found",
             Self::MethodNotAllowed => "/problems/method-not-allowed",
@@ -77,6 +86,7 @@ impl Kind {
             Self::UpgradeRequired => "/problems/upgrade-required",
             Self::UriTooLong => "/problems/uri-too-long",
             Self::HeadersTooLarge => "/problems/headers-too-large",
+            Self::TooMany => "/problems/too-many-requests",
             Self::Internal => "/problems/internal",
             Self::Overloaded => "/problems/overloaded",
             Self::Unavailable => "/problems/unavailable",
@@ -85,8 +95,9 @@ impl Kind {
     }
 
     /// Those with a URI of their own.
-    const NAMED: [Self; 14] = [
+    const NAMED: [Self; 16] = [
         Self::BadRequest,
+        Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -97,6 +108,7 @@ impl Kind {
         Self::UpgradeRequired,
         Self::UriTooLong,
         Self::HeadersTooLarge,
+        Self::TooMany,
         Self::Internal,
         Self::Overloaded,
         Self::Unavailable,
@@ -109,10 +121,17 @@ impl Kind {
                 "What came is no HTTP/1.1 request (RFC 9112): its request line or a header cannot be read, or it has no \
                  Host, or more than one. Send it with an HTTP client."
             }
+            Self::Unauthorized => {
+                "The server is reachable from other machines and asks every caller for a token: Authorization: Bearer \
+                 TOKEN, on WebSockets also ?token=TOKEN. Commands take it from REGATTA_TOKEN, --token or the configuration \
+                 file. One who administers the server makes tokens with regatta token create and sees which count with \
+                 regatta token list."
+            }
             Self::Forbidden => {
-                "The server listens only on loopback and asks for no credentials, so it answers only to loopback names \
-                 (Host) and lets no page of another place (Origin) change anything. Call it as localhost, from its own \
-                 pages or without a browser."
+                "Where tokens are asked for, the role of this one does not allow the call: a viewer's reads, a worker's \
+                 registers workers and acts for those that it registered, a user's does everything. Where none are, the \
+                 server listens only on loopback: it answers only to loopback names (Host) and lets no page of another \
+                 place (Origin) change anything; call it as localhost, from its own pages or without a browser."
             }
             Self::NotFound => {
                 "The path, or the id in it, names nothing: the id may be of another kind, or what it named was deleted. \
@@ -134,6 +153,10 @@ impl Kind {
             Self::UpgradeRequired => "The path is a WebSocket (RFC 6455); connect with a client for these.",
             Self::UriTooLong => "The path with its query is too long. Send what is long in the body.",
             Self::HeadersTooLarge => "The headers are too many or too large. Send fewer and shorter ones.",
+            Self::TooMany => {
+                "Too many calls from one address came with tokens that do not count. Calls with a good token pass all the \
+                 same. Correct the token, and try again after Retry-After seconds."
+            }
             Self::Internal => "A fault of the server. Its log says more beside the request_id.",
             Self::Overloaded => "More is asked than the server takes on at once. Try again after Retry-After seconds.",
             Self::Unavailable => {
@@ -147,7 +170,8 @@ impl Kind {
     fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "Not a request",
-            Self::Forbidden => "Not allowed from there",
+            Self::Unauthorized => "Token needed",
+            Self::Forbidden => "Not allowed",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
             Self::Conflict => "The state does not allow it",
@@ -157,6 +181,7 @@ impl Kind {
             Self::UpgradeRequired => "WebSocket needed",
             Self::UriTooLong => "The path is too long",
             Self::HeadersTooLarge => "The headers are too large",
+            Self::TooMany => "Too many requests",
             Self::Internal => "The server failed",
             Self::Overloaded => "The server is overloaded",
             Self::Unavailable => "The server cannot serve now",
@@ -167,7 +192,7 @@ impl Kind {
 
 impl Failure {
     pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new() }
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// No such thing, in the words the engine uses too.
@@ -187,7 +212,13 @@ impl Failure {
             kind: Kind::Invalid,
             detail: Cow::Borrowed("Correct the fields named in errors and send the request again."),
             errors,
+            retry_after: None,
         }
+    }
+
+    /// Too many calls; another is worth it after so many seconds.
+    pub(crate) fn too_many(detail: &'static str, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(Kind::TooMany, detail) }
     }
 
     /// One field that does not fit.
@@ -238,7 +269,7 @@ impl Failure {
 
     /// What is said of it, to the request with this id.
     pub(crate) fn into_problem(self, request_id: String) -> Problem {
-        let Self { kind, detail, errors } = self;
+        let Self { kind, detail, errors, retry_after: _ } = self;
         Problem {
             kind: kind.uri().to_owned(),
             title: kind.title().to_owned(),
@@ -293,7 +324,7 @@ fn capital(text: &str) -> String {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = self.kind.status();
+        let (status, retry_after) = (self.kind.status(), self.retry_after);
         let problem = self.into_problem(request::id());
         // A struct of strings and numbers cannot fail to serialise.
         let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
@@ -301,7 +332,10 @@ impl IntoResponse for Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            headers.insert(RETRY_AFTER, retry_after.map_or(RETRY_AFTER_SECONDS, HeaderValue::from));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, BEARER);
         }
         if status == StatusCode::UPGRADE_REQUIRED {
             headers.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));

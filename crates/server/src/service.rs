@@ -8,25 +8,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use regatta_engine::Engine;
+use regatta_engine::tokens::Tokens;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::answers::Answers;
 use crate::app::{App, Phase, Shared};
-use crate::identity::Access;
+use crate::front::Peer;
+use crate::identity;
 use crate::listen::ListenError;
 use crate::metrics::{self, Requests};
 use crate::options::Options;
 use crate::overload::Places;
 use crate::pace::{Bounds, Pace};
 use crate::router;
+use crate::tls::{self, Tls};
 use crate::wire::Wire;
 
 /// Between two looks at what the histograms have gathered, so that they do not grow while nobody scrapes.
@@ -41,6 +47,7 @@ pub struct Service {
     app: App,
     options: Options,
     sockets: Vec<std::net::TcpListener>,
+    tls: Option<TlsAcceptor>,
     phase: watch::Sender<Phase>,
 }
 
@@ -48,6 +55,19 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
+    access: Access,
+    scheme: &'static str,
+}
+
+/// Who may call a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever is on this machine: it listens only on loopback addresses and asks nobody.
+    Loopback,
+    /// Everyone who reaches it ([`Options::insecure_no_auth`]).
+    Open,
+    /// Who shows a token.
+    Tokens,
 }
 
 impl Handle {
@@ -56,12 +76,22 @@ impl Handle {
         &self.addresses
     }
 
-    /// Its URL, without a slash at the end: as `localhost` where it is that, else by its first address.
+    /// Who may call it.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Its URL for who is on this machine, without a slash at the end: as `localhost` where it is that (an address that
+    /// means all of them is), else by its first address.
     pub fn url(&self) -> String {
         let Some(first) = self.addresses.first() else { return String::new() };
+        let scheme = self.scheme;
+        if first.ip().is_unspecified() {
+            return format!("{scheme}://localhost:{}", first.port());
+        }
         let both =
             self.addresses.iter().any(|other| other.is_ipv6() != first.is_ipv6() && other.port() == first.port());
-        if both { format!("http://localhost:{}", first.port()) } else { format!("http://{first}") }
+        if both { format!("{scheme}://localhost:{}", first.port()) } else { format!("{scheme}://{first}") }
     }
 }
 
@@ -76,12 +106,25 @@ impl Service {
             .map(|socket| {
                 socket.local_addr().map_err(|error| ListenError::Refused { address: ([0, 0, 0, 0], 0).into(), error })
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<SocketAddr>, _>>()?;
+        let beyond_loopback = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
+        let access = match (beyond_loopback, options.insecure_no_auth) {
+            (false, _) => Access::Loopback,
+            (true, true) => Access::Open,
+            (true, false) => Access::Tokens,
+        };
+        let tls = options.tls.as_ref().map(Tls::acceptor).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let (phase, draining) = watch::channel(Phase::Up);
         let app = App::new(Shared {
             started_at: engine.now(),
+            access: match access {
+                Access::Loopback => identity::Access::loopback(),
+                Access::Open => identity::Access::open(),
+                Access::Tokens => identity::Access::tokens(Tokens::new(engine.store().clone())),
+            },
+            scheme,
             engine,
-            access: Access::loopback(),
             places: Places::new(&options.limits),
             limits: options.limits.clone(),
             requests: Requests::default(),
@@ -92,7 +135,7 @@ impl Service {
             draining,
             sockets: watch::channel(()).0,
         });
-        Ok((Self { app, options, sockets, phase }, Handle { addresses }))
+        Ok((Self { app, options, sockets, tls, phase }, Handle { addresses, access, scheme }))
     }
 
     /// Serves until `drain` is done, then finishes what is under way.
@@ -100,7 +143,7 @@ impl Service {
     /// # Errors
     /// When an address that was taken cannot be used after all.
     pub async fn run(self, drain: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { app, options, sockets, phase } = self;
+        let Self { app, options, sockets, tls, phase } = self;
         let router = router::build(&app).with_state::<()>(());
         // A receiver lives in every connection, so that the last one to go is noticed.
         let connections = watch::channel(()).0;
@@ -111,9 +154,13 @@ impl Service {
         let mut loops = JoinSet::new();
         for socket in sockets {
             let listener = TcpListener::from_std(socket)?;
-            loops.spawn(accept(listener, router.clone(), app.clone(), bounds, connections.clone()));
+            let door = Door { tls: tls.clone(), router: router.clone(), app: app.clone(), bounds };
+            loops.spawn(accept(listener, door, connections.clone()));
         }
         loops.spawn(upkeep(app.clone()));
+        if matches!(app.access, identity::Access::Tokens { .. }) {
+            loops.spawn(keep_tokens_fresh(app.clone()));
+        }
         drain.await;
 
         phase.send_replace(Phase::Announced);
@@ -132,11 +179,19 @@ impl Service {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, app: App, bounds: Bounds, connections: watch::Sender<()>) {
-    let http = http1::Builder::new();
+/// What every connection needs.
+#[derive(Clone)]
+struct Door {
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    app: App,
+    bounds: Bounds,
+}
+
+async fn accept(listener: TcpListener, door: Door, connections: watch::Sender<()>) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // The connection that failed is gone; if the system is short of something, a moment helps.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -144,27 +199,49 @@ async fn accept(listener: TcpListener, router: Router, app: App, bounds: Bounds,
                 continue;
             }
         };
-        serve(stream, &http, router.clone(), app.clone(), bounds, connections.subscribe());
+        // Answers are written whole: waiting for more to send with them would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection went away at once");
+            continue;
+        }
+        // Where nobody is asked who calls, nobody needs to know from where.
+        let peer = matches!(door.app.access, identity::Access::Tokens { .. }).then_some(Peer(peer.ip()));
+        let (door, open) = (door.clone(), connections.subscribe());
+        match &door.tls {
+            None => drop(tokio::spawn(converse(door, stream, peer, open))),
+            Some(_) => drop(tokio::spawn(converse_safely(door, stream, peer, open))),
+        }
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    http: &http1::Builder,
-    router: Router,
-    app: App,
-    bounds: Bounds,
+/// Answers the requests of one connection, over TLS.
+async fn converse_safely(door: Door, stream: TcpStream, peer: Option<Peer>, open: watch::Receiver<()>) {
+    let Some(acceptor) = &door.tls else { return };
+    let shaken = tokio::select! {
+        shaken = tls::handshake(acceptor, stream) => shaken,
+        () = door.app.until_draining() => None,
+    };
+    if let Some(stream) = shaken {
+        // On the heap, so that the memory of a handshake is not kept as long as the connection.
+        Box::pin(converse(door, stream, peer, open)).await;
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse(
+    door: Door,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Option<Peer>,
     open: watch::Receiver<()>,
 ) {
-    // Answers are written whole: waiting for more to send with them would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection went away at once");
-        return;
-    }
+    let Door { router, app, bounds, .. } = door;
     let pace = Arc::new(Pace::new());
     let (router, paced) = (TowerToHyperService::new(router), pace.clone());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         paced.asked();
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (answer, paced) = (router.call(request), paced.clone());
         async move {
             let answer = answer.await;
@@ -172,26 +249,31 @@ fn serve(
             answer
         }
     });
-    let connection = http.serve_connection(TokioIo::new(Wire::new(stream, pace.clone())), service).with_upgrades();
-    tokio::spawn(async move {
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            slow = pace.too_slow(bounds) => {
-                tracing::debug!(?slow, "a connection is closed");
-                Ok(())
-            }
-            () = app.until_draining() => {
-                // The request under way is answered; an idle connection closes at once.
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
+    let wire = TokioIo::new(Wire::new(stream, pace.clone()));
+    let connection = http1::Builder::new().serve_connection(wire, service).with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        slow = pace.too_slow(bounds) => {
+            tracing::debug!(?slow, "a connection is closed");
+            Ok(())
         }
-        drop(open);
-    });
+        () = app.until_draining() => {
+            // The request under way is answered; an idle connection closes at once.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    drop(open);
+}
+
+async fn keep_tokens_fresh(app: App) {
+    if let identity::Access::Tokens { tokens, .. } = &app.access {
+        tokens.keep_fresh().await;
+    }
 }
 
 async fn upkeep(app: App) {

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use regatta_model::command::{Assignment, Claim, LaneOffer, Register, Registered, Report, Reported, Seat, Submit};
+use regatta_model::command::{
+    Assignment, Claim, LaneOffer, Register, Registered, Report, Reported, Seat, Submit, TakeOver,
+};
 use regatta_model::ledger::ProgressChange;
 use regatta_model::plan::{Brief, NewSteps, plan};
 use regatta_model::routing::{Labels, Offer};
@@ -185,11 +187,12 @@ async fn life(folder: &Path, slots: u32, tasks: usize) -> Result<(f64, f64), Fai
     let commits = Arc::new(Commits::default());
     let store = Arc::new(SqliteStore::open(Options::new(folder.join(format!("life-{slots}.db"))), commits.clone())?);
     let offer = Offer { tools: vec!["claude_code".into()], ..Offer::default() };
-    let profile = Profile { machine_id: "bench".into(), machine_name: "bench".into(), offer, slots };
+    let profile = Profile { machine_id: "bench".into(), machine_name: "bench".into(), offer, slots, owner: None };
     let registration =
         Registration { new_id: WorkerId(Uuid::now_v7()), profile: Arc::new(profile), system_info: "{}".into() };
-    let register = Register { registration, running: Some(Vec::new()), lease: Span::seconds(90) };
-    let worker = store.run(now(), register).await?.value;
+    let register =
+        Register { registration, take_over: TakeOver::Any, running: Some(Vec::new()), lease: Span::seconds(90) };
+    let worker = store.run(now(), register).await?.value.map_err(|_| "the bench's worker is another's")?;
     for _ in 0..tasks.div_ceil(500) {
         let tasks = (0..500).map(|_| new_task()).collect::<Result<_, _>>()?;
         store.run(now(), Submit { tasks, idempotency: None }).await?;
@@ -219,6 +222,7 @@ async fn dispatch(store: &Arc<SqliteStore>, worker: Registered, slots: u32, tota
                     subtask: given.lease.subtask,
                     lease: Some(given.lease),
                     by: Some(given.worker),
+                    bound: None,
                     result: Ok(()),
                     output: r#"{"summary":"done","files":["src/auth.rs"],"tokens":1234}"#.into(),
                     execution_time: 0.1,

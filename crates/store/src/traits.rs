@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use regatta_model::command::{Answer, Command, Operation};
 use regatta_model::ledger::{Effects, ProgressChange};
 use regatta_model::task::Progress;
-use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, WorkerId, routing::Lane};
+use regatta_model::token::{TokenHash, TokenRow};
+use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, TokenId, WorkerId, routing::Lane};
 use uuid::Uuid;
 
 use crate::query::{
@@ -121,6 +122,15 @@ pub trait Store: Send + Sync + 'static {
     fn version(&self) -> Option<u64> {
         None
     }
+
+    /// Keeps a new token, durably. Its id and hash are new; one that is there already is an error.
+    async fn add_token(&self, token: TokenRow) -> Result<(), StoreError>;
+    /// Revokes a token, durably; whether there was one that counted until now.
+    async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<bool, StoreError>;
+    /// All tokens, in order of id (the oldest first), revoked ones too.
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError>;
+    /// The token whose secret has this hash, revoked or not.
+    async fn token(&self, hash: TokenHash) -> Result<Option<TokenRow>, StoreError>;
 
     /// Whether it answers, how fast, and how its pools stand.
     async fn health(&self) -> StoreHealth;

@@ -55,6 +55,9 @@ pub struct Options {
     /// The token to show the server. `REGATTA_TOKEN`.
     #[serde(skip_serializing)]
     pub token: Option<Token>,
+    /// A PEM file with the certificates of the authorities to believe, in place of the system's. `--tls-ca`,
+    /// `REGATTA_TLS_CA`.
+    pub tls_ca: Option<PathBuf>,
     /// The worker's name, 1..=100 characters: other names on one machine are other workers. Without it the machine's name.
     /// `--name`.
     pub name: Option<String>,
@@ -86,6 +89,7 @@ impl Default for Options {
         Self {
             server: "http://localhost:8000".to_owned(),
             token: None,
+            tls_ca: None,
             name: None,
             tools: ToolOptions::default(),
             slots: 1,

@@ -98,6 +98,7 @@ pub fn worker_row(number: u64, used: u32) -> WorkerRow {
         machine_name: "machine".into(),
         offer: Offer::default(),
         slots: 1_000_000,
+        owner: None,
     };
     WorkerRow {
         key: WorkerKey(number as i64),

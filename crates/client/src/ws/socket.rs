@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use regatta_api::{PREFIX, limits};
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::error::root_cause;
 use crate::transport::{Inner, problem};
 use crate::{Closed, Error, Result};
 
 /// A connected WebSocket.
-pub(crate) type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How long connecting and the handshake may take together.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,9 +50,15 @@ async fn handshake(client: &Inner, path: &str, query: &str) -> Result<Socket> {
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
+    let stream = match &client.tls {
+        None => MaybeTlsStream::Plain(stream),
+        Some(tls) => {
+            let name = ServerName::try_from(host.to_owned()).map_err(|error| unusable(&error))?;
+            MaybeTlsStream::Rustls(tls.connect(name, stream).await.map_err(unreachable)?)
+        }
+    };
 
-    let mut request =
-        url.as_str().replacen("http://", "ws://", 1).into_client_request().map_err(|error| unusable(&error))?;
+    let mut request = url.as_str().replacen("http", "ws", 1).into_client_request().map_err(|error| unusable(&error))?;
     if let Some(token) = &client.token {
         let value = format!("Bearer {token}").parse().map_err(|error| unusable(&error))?;
         request.headers_mut().insert(http::header::AUTHORIZATION, value);

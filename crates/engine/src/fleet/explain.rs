@@ -182,6 +182,7 @@ mod tests {
                     machine_name: name,
                     offer: Offer { tools: ["command".into()].into(), ..Offer::default() },
                     slots: 1,
+                    owner: None,
                 }),
                 session: 1,
                 used,

@@ -440,6 +440,7 @@ mod tests {
                 machine_name: key.to_string().into(),
                 offer,
                 slots,
+                owner: None,
             }),
             session: 1,
             used: 0,

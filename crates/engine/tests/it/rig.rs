@@ -10,7 +10,7 @@ use regatta_engine::store::sqlite::{self, SqliteStore};
 use regatta_engine::{
     CommitSink, Engine, Line, LineEvent, LineMessage, NewTaskRequest, Options, RegisterRequest, ReportRequest,
 };
-use regatta_model::command::{Assignment, Registered, Reported};
+use regatta_model::command::{Assignment, Registered, Reported, TakeOver};
 use regatta_model::plan::Step;
 use regatta_model::routing::{Labels, Offer};
 use regatta_model::task::Start;
@@ -60,9 +60,10 @@ impl Rig {
     }
 
     pub async fn register(&self, name: &str, offer: Offer, slots: u32) -> Registered {
-        let profile = Profile { machine_id: name.into(), machine_name: name.into(), offer, slots };
-        let request = RegisterRequest { profile, system_info: "{}".into(), running: Some(Vec::new()) };
-        self.engine.register(request).await.unwrap()
+        let profile = Profile { machine_id: name.into(), machine_name: name.into(), offer, slots, owner: None };
+        let request =
+            RegisterRequest { profile, system_info: "{}".into(), running: Some(Vec::new()), take_over: TakeOver::Any };
+        self.engine.register(request).await.unwrap().unwrap()
     }
 
     pub async fn worker(&self, name: &str, tools: &[&str], slots: u32) -> Line {
@@ -83,6 +84,7 @@ impl Rig {
             subtask: assignment.lease.subtask,
             lease: Some(assignment.lease),
             by: Some(assignment.worker),
+            bound: None,
             result: result.map_err(Into::into),
             output: output.into(),
             execution_time: 0.5,

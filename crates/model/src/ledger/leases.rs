@@ -107,7 +107,7 @@ impl<R: Rows> Ledger<'_, R> {
         };
         // A rejection need not carry the lease, whatever else its worker shows leases for.
         let theirs = match command.lease {
-            Some(_) => self.check_lease(key, command.lease, Some(command.worker))?.is_ok(),
+            Some(_) => self.check_lease(key, command.lease, Some(command.worker), None)?.is_ok(),
             None => self.rows.subtask(key)?.is_some_and(|row| {
                 row.state == State::Leased && row.holder.as_ref().is_some_and(|holder| holder.id == command.worker)
             }),

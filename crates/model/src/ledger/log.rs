@@ -9,7 +9,10 @@ impl<R: Rows> Ledger<'_, R> {
         let Some(key) = self.find_subtask(command.subtask)? else {
             return Ok(Logged::Unknown);
         };
-        let stale = command.lease.is_some() && self.check_lease(key, command.lease, None)?.is_err();
+        if !self.is_holder(key, command.bound)? {
+            return Ok(Logged::NotHolder);
+        }
+        let stale = command.lease.is_some() && self.check_lease(key, command.lease, None, None)?.is_err();
         // Who writes under an earlier lease is not the one that holds or held the last.
         let holder = self
             .rows

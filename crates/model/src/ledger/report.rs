@@ -7,6 +7,7 @@ use crate::command::{AppendLog, ProgressSet, Report, Reported, SetProgress, Stal
 use crate::id::{Lease, SubtaskKey, WorkerId};
 use crate::retry;
 use crate::subtask::State;
+use crate::token::TokenId;
 use crate::words::{AttemptOutcome, LogLevel};
 
 /// The most bytes of output that a subtask may be given as context.
@@ -23,6 +24,7 @@ impl<R: Rows> Ledger<'_, R> {
         key: SubtaskKey,
         lease: Option<Lease>,
         by: Option<WorkerId>,
+        bound: Option<TokenId>,
     ) -> Result<Result<(), StaleLease>, R::Error> {
         let Some(row) = self.rows.subtask(key)? else {
             return Ok(Err(StaleLease::Superseded));
@@ -33,6 +35,9 @@ impl<R: Rows> Ledger<'_, R> {
             return Ok(Err(StaleLease::NotRunning(row.state.status())));
         };
         if by.is_some_and(|by| by != worker_id) {
+            return Ok(Err(StaleLease::OtherWorker));
+        }
+        if bound.is_some() && self.rows.worker(worker)?.profile.owner != bound {
             return Ok(Err(StaleLease::OtherWorker));
         }
         match lease {
@@ -46,6 +51,20 @@ impl<R: Rows> Ledger<'_, R> {
         }
     }
 
+    /// Whether the present or last holder of a subtask registered under this token; anybody's word will do where none
+    /// speaks.
+    pub(super) fn is_holder(&mut self, key: SubtaskKey, bound: Option<TokenId>) -> Result<bool, R::Error> {
+        if bound.is_none() {
+            return Ok(true);
+        }
+        let holder = self.rows.subtask(key)?.and_then(|row| row.holder.as_ref().map(|holder| holder.worker));
+        match holder {
+            // It may have been taken off the list.
+            Some(worker) if self.rows.knows_worker(worker)? => Ok(self.rows.worker(worker)?.profile.owner == bound),
+            _ => Ok(false),
+        }
+    }
+
     pub(super) fn report(&mut self, command: &Report) -> Result<Reported, R::Error> {
         let Some(key) = self.find_subtask(command.subtask)? else {
             return Ok(Reported::Unknown);
@@ -53,10 +72,11 @@ impl<R: Rows> Ledger<'_, R> {
         if let Some(row) = self.rows.subtask(key)?
             && row.state == State::Completed
             && command.lease == Some(row.lease())
+            && self.is_holder(key, command.bound)?
         {
             return Ok(Reported::Repeated { progress: self.rows.task(key.task())?.progress() });
         }
-        if let Err(stale) = self.check_lease(key, command.lease, command.by)? {
+        if let Err(stale) = self.check_lease(key, command.lease, command.by, command.bound)? {
             return Ok(Reported::Stale(stale));
         }
         let newly_ready = match &command.result {
@@ -141,7 +161,7 @@ impl<R: Rows> Ledger<'_, R> {
         let Some(key) = self.find_subtask(command.subtask)? else {
             return Ok(ProgressSet::Unknown);
         };
-        if let Err(stale) = self.check_lease(key, command.lease, command.by)? {
+        if let Err(stale) = self.check_lease(key, command.lease, command.by, command.bound)? {
             return Ok(ProgressSet::Stale(stale));
         }
         let row = self.rows.subtask_mut(key)?;
@@ -154,6 +174,7 @@ impl<R: Rows> Ledger<'_, R> {
                 subtask: command.subtask,
                 lease: None,
                 worker: command.by,
+                bound: command.bound,
                 level: LogLevel::Info,
                 message: message.clone(),
                 metadata: Some(format!("{{\"progress\":{}}}", command.progress).into()),

@@ -4,16 +4,30 @@ use std::collections::HashSet;
 
 use super::{Ledger, Rows};
 use crate::command::{
-    Acknowledge, Heard, Heartbeat, Register, Registered, RemoveWorker, Removed, SetDraining, Touch, Unregister,
+    Acknowledge, Heard, Heartbeat, OwnedBy, Register, Registered, RemoveWorker, Removed, SetDraining, TakeOver, Touch,
+    Unregister,
 };
 use crate::id::Lease;
 use crate::words::{AttemptOutcome, WorkerStatus};
 use crate::worker::{Sample, WorkerRow};
 
 impl<R: Rows> Ledger<'_, R> {
-    pub(super) fn register(&mut self, command: &Register) -> Result<Registered, R::Error> {
+    pub(super) fn register(&mut self, command: &Register) -> Result<Result<Registered, OwnedBy>, R::Error> {
         let now = self.now;
         let found = self.rows.find_machine(&command.registration.profile.machine_id)?;
+        if let Some(key) = found
+            && let Some(owner) = self.rows.worker(key)?.profile.owner
+        {
+            let own = command.registration.profile.owner == Some(owner);
+            let allowed = match command.take_over {
+                TakeOver::Any => true,
+                TakeOver::Own => own,
+                TakeOver::From(other) => own || other == owner,
+            };
+            if !allowed {
+                return Ok(Err(OwnedBy(owner)));
+            }
+        }
         let key = match found {
             Some(key) => {
                 self.rows.update_registration(key, &command.registration)?;
@@ -44,7 +58,7 @@ impl<R: Rows> Ledger<'_, R> {
                 holder.session = session;
             }
         }
-        Ok(Registered { worker, key, session, known: found.is_some() })
+        Ok(Ok(Registered { worker, key, session, known: found.is_some() }))
     }
 
     pub(super) fn heartbeat(&mut self, command: &Heartbeat) -> Result<Heard, R::Error> {

@@ -22,6 +22,7 @@ fn a_line_under_an_earlier_lease_is_stale_and_not_the_new_holders() {
             subtask: first.lease.subtask,
             lease,
             worker,
+            bound: None,
             level: LogLevel::Info,
             message: "a line".into(),
             metadata: None,

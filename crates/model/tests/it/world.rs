@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regatta_model::command::{
     Assignment, CancelTask, Changed, Claim, Heartbeat, LaneOffer, Operation, Register, Reject, Report, Reported,
-    RetryTask, Seat, Submit, Submitted, Sweep,
+    RetryTask, Seat, Submit, Submitted, Sweep, TakeOver,
 };
 use regatta_model::ledger::Effects;
 use regatta_model::memory::Memory;
@@ -108,14 +108,21 @@ impl World {
     /// Registers a worker by number that shows leases.
     pub fn worker(&mut self, number: u128, tools: &[&str], slots: u32) -> WorkerId {
         let offer = Offer { tools: tools.iter().map(|&tool| tool.into()).collect(), ..Offer::default() };
-        let profile =
-            Profile { machine_id: format!("machine-{number}").into(), machine_name: "machine".into(), offer, slots };
+        let profile = Profile {
+            machine_id: format!("machine-{number}").into(),
+            machine_name: "machine".into(),
+            offer,
+            slots,
+            owner: None,
+        };
         let registration = Registration {
             new_id: WorkerId(Uuid::from_u128(number)),
             profile: Arc::new(profile),
             system_info: "{}".into(),
         };
-        self.run(Register { registration, running: Some(Vec::new()), lease: LEASE }).worker
+        self.run(Register { registration, take_over: TakeOver::Any, running: Some(Vec::new()), lease: LEASE })
+            .unwrap()
+            .worker
     }
 
     /// Offers every free slot of every worker to every lane it can serve.
@@ -150,6 +157,7 @@ impl World {
             subtask: assignment.lease.subtask,
             lease: Some(assignment.lease),
             by: Some(assignment.worker),
+            bound: None,
             result: result.map_err(Into::into),
             output: output.into(),
             execution_time: 1.0,

@@ -10,7 +10,7 @@ use regatta_engine::{Engine, LogRequest, ProgressRequest, ReportRequest};
 use regatta_model::event::SubtaskRecord;
 use regatta_model::plan::Json;
 use regatta_model::subtask::{self, State, SubtaskHead};
-use regatta_model::{LaneKey, SubtaskId, Timestamp, WorkerId};
+use regatta_model::{LaneKey, SubtaskId, Timestamp, TokenId, WorkerId};
 
 use super::{json, lease, object, time};
 
@@ -120,7 +120,12 @@ fn attempt(attempt: &subtask::Attempt) -> Attempt {
 const NO_REASON: &str = "the worker reported a failure without saying why";
 
 /// A result as the engine takes it.
-pub(crate) fn report(subtask: SubtaskId, by: Option<WorkerId>, report: ReportResult) -> ReportRequest {
+pub(crate) fn report(
+    subtask: SubtaskId,
+    by: Option<WorkerId>,
+    bound: Option<TokenId>,
+    report: ReportResult,
+) -> ReportRequest {
     let result = match report.status {
         ResultStatus::Completed => Ok(()),
         ResultStatus::Failed => Err(report.error.filter(|error| !error.is_empty()).map_or(NO_REASON.into(), Arc::from)),
@@ -129,6 +134,7 @@ pub(crate) fn report(subtask: SubtaskId, by: Option<WorkerId>, report: ReportRes
         subtask,
         lease: report.lease.as_deref().map(|text| lease(subtask, text)),
         by,
+        bound,
         result,
         output: object(&report.result),
         execution_time: report.execution_time,
@@ -138,11 +144,17 @@ pub(crate) fn report(subtask: SubtaskId, by: Option<WorkerId>, report: ReportRes
 }
 
 /// A progress as the engine takes it.
-pub(crate) fn progress(subtask: SubtaskId, by: Option<WorkerId>, report: ReportProgress) -> ProgressRequest {
+pub(crate) fn progress(
+    subtask: SubtaskId,
+    by: Option<WorkerId>,
+    bound: Option<TokenId>,
+    report: ReportProgress,
+) -> ProgressRequest {
     ProgressRequest {
         subtask,
         lease: report.lease.as_deref().map(|text| lease(subtask, text)),
         by,
+        bound,
         // Checked to be 0..=100.
         progress: u8::try_from(report.progress).unwrap_or(100),
         message: report.message.map(Arc::from),
@@ -150,11 +162,18 @@ pub(crate) fn progress(subtask: SubtaskId, by: Option<WorkerId>, report: ReportP
 }
 
 /// A line of log as the engine takes it.
-pub(crate) fn log(subtask: SubtaskId, by: Option<WorkerId>, line: regatta_api::subtask::AppendLog) -> LogRequest {
+pub(crate) fn log(
+    subtask: SubtaskId,
+    by: Option<WorkerId>,
+    bound: Option<TokenId>,
+    line: regatta_api::subtask::AppendLog,
+) -> LogRequest {
     LogRequest {
         subtask,
         lease: line.lease.as_deref().map(|text| lease(subtask, text)),
-        worker: by.or(line.worker_id.map(WorkerId)),
+        // What a worker's token says of who wrote it is not believed; the ledger knows who holds the subtask.
+        worker: by.or(line.worker_id.map(WorkerId).filter(|_| bound.is_none())),
+        bound,
         level: line.level,
         message: line.message.into(),
         metadata: line.metadata.as_ref().map(object),

@@ -6,20 +6,25 @@ use regatta_api::worker::{
     CurrentSubtask, Heartbeat, RegisterWorker, ResourceSample, Resources, WorkerDetail, WorkerSummary,
 };
 use regatta_engine::store::WorkerDetail as StoredDetail;
+use regatta_engine::tokens::LiveToken;
 use regatta_engine::{HeartbeatRequest, RegisterRequest};
 use regatta_model::Timestamp;
+use regatta_model::command::TakeOver;
 use regatta_model::plan::Json;
 use regatta_model::routing::{self, Offer};
 use regatta_model::worker::{Profile, WorkerRow};
 
+use crate::identity::Identity;
+
 use super::{json, object, running, time};
 
 /// A registration as the engine takes it.
-pub(crate) fn registration(worker: RegisterWorker) -> RegisterRequest {
+pub(crate) fn registration(worker: RegisterWorker, caller: &Identity) -> RegisterRequest {
     let names = |names: Vec<String>| names.into_iter().map(Arc::from).collect();
     RegisterRequest {
         system_info: object(&worker.system_info),
         running: worker.running.as_deref().map(|named| running(named).0),
+        take_over: if caller.bound().is_some() { TakeOver::Own } else { TakeOver::Any },
         profile: Profile {
             machine_id: worker.machine_id.into(),
             machine_name: worker.machine_name.into(),
@@ -30,6 +35,7 @@ pub(crate) fn registration(worker: RegisterWorker) -> RegisterRequest {
                 reserved: worker.reserved,
             },
             slots: worker.slots,
+            owner: caller.token.as_ref().map(LiveToken::id),
         },
     }
 }
@@ -65,7 +71,7 @@ pub(crate) fn figures(resources: &Resources) -> Option<Json> {
 
 /// A row of the list.
 pub(crate) fn summary(row: &WorkerRow, now: Timestamp) -> WorkerSummary {
-    let Profile { machine_id, machine_name, offer, slots } = &*row.profile;
+    let Profile { machine_id, machine_name, offer, slots, .. } = &*row.profile;
     WorkerSummary {
         worker_id: row.id.uuid(),
         machine_id: machine_id.to_string(),

@@ -53,7 +53,7 @@ pub(crate) async fn poll(
 ))]
 pub(crate) async fn result(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(worker): Id<WorkerId>,
     Id(subtask): Id<SubtaskId>,
     body::Json(legacy): body::Json<LegacyResult>,
@@ -67,7 +67,7 @@ pub(crate) async fn result(
         simulated: false,
         lease: None,
     };
-    Ok(Json(take_result(&app, subtasks::report(subtask, Some(worker), report)).await?))
+    Ok(Json(take_result(&app, subtasks::report(subtask, Some(worker), caller.bound(), report)).await?))
 }
 
 /// A line of log (older agents)
@@ -77,7 +77,7 @@ pub(crate) async fn result(
 ))]
 pub(crate) async fn log(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(subtask): Id<SubtaskId>,
     body::Json(legacy): body::Json<LegacyLog>,
 ) -> Result<Created<LogAppended>> {
@@ -88,7 +88,7 @@ pub(crate) async fn log(
         lease: None,
         worker_id: None,
     };
-    Ok(Created(take_log(&app, subtasks::log(subtask, None, line)).await?))
+    Ok(Created(take_log(&app, subtasks::log(subtask, None, caller.bound(), line)).await?))
 }
 
 /// Give away what is ready of a task now (older agents)

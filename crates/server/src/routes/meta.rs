@@ -18,7 +18,8 @@ use crate::reply::{self, Result};
 const LONG: HeaderValue = HeaderValue::from_static("public, max-age=604800");
 /// Nothing is loaded from elsewhere, and the browser sees to it.
 const OWN_ONLY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:",
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 );
 
 /// Figures for Prometheus

@@ -7,12 +7,13 @@ use regatta_api::subtask::{
 };
 use regatta_engine::{LogRequest, ReportRequest};
 use regatta_model::command::{Logged, ProgressSet, Reported, StaleLease};
-use regatta_model::{SubtaskId, SubtaskStatus};
+use regatta_model::{SubtaskId, SubtaskStatus, WorkerId};
 
 use crate::app::App;
 use crate::body;
 use crate::convert::subtasks;
 use crate::identity::Identity;
+use crate::metrics;
 use crate::path::Id;
 use crate::problem::{Failure, Kind};
 use crate::reply::{Created, Json, Result, Tagged};
@@ -40,11 +41,11 @@ pub(crate) async fn get(
 ))]
 pub(crate) async fn result(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(subtask): Id<SubtaskId>,
     body::Json(report): body::Json<ReportResult>,
 ) -> Result<Json<ResultAccepted>> {
-    Ok(Json(take_result(&app, subtasks::report(subtask, None, report)).await?))
+    Ok(Json(take_result(&app, subtasks::report(subtask, None, caller.bound(), report)).await?))
 }
 
 /// Takes a result, however it came.
@@ -110,11 +111,11 @@ fn stale(subtask: SubtaskId, why: StaleLease) -> Failure {
 ))]
 pub(crate) async fn log(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(subtask): Id<SubtaskId>,
     body::Json(line): body::Json<AppendLog>,
 ) -> Result<Created<LogAppended>> {
-    Ok(Created(take_log(&app, subtasks::log(subtask, None, line)).await?))
+    Ok(Created(take_log(&app, subtasks::log(subtask, None, caller.bound(), line)).await?))
 }
 
 /// Takes a line of log, however it came.
@@ -127,15 +128,38 @@ pub(crate) async fn take_log(app: &App, line: LogRequest) -> Result<LogAppended>
         let size = line.message.len() as u64;
         return Err(Failure::too_large("log line", Some(size), limits::LOG_LINE_BYTES, "bytes"));
     }
-    match app.engine.log(line).await? {
+    match app.engine.log(line.clone()).await? {
         Logged::Kept { stale, .. } => {
             let message =
                 if stale { "The line is kept, marked as of a lease that is over." } else { "The line is kept." };
             let broadcasted = app.engine.bus().watchers(subtask.task()) as u64;
             Ok(LogAppended { success: true, message: message.to_owned(), broadcasted })
         }
+        Logged::NotHolder => take_late_log(app, line).await,
         Logged::Unknown => Err(Failure::no_such("subtask", &subtask.to_string())),
     }
+}
+
+/// Takes a line from the token of a worker that had the subtask before its present holder: it is late, not false.
+async fn take_late_log(app: &App, line: LogRequest) -> Result<LogAppended> {
+    let subtask = line.subtask;
+    let Some(token) = line.bound else { return Err(Failure::internal(&"a line without a token has the wrong holder")) };
+    let attempts = app.engine.subtask(subtask).await?.attempts;
+    let mut workers: Vec<WorkerId> = attempts.iter().rev().map(|attempt| attempt.worker).collect();
+    workers.dedup();
+    for worker in workers {
+        if app.engine.owns(token, worker).await? == Some(true) {
+            let line = LogRequest { bound: None, worker: Some(worker), ..line };
+            return Box::pin(take_log(app, line)).await;
+        }
+    }
+    metrics::refused("not_holder");
+    Err(Failure::new(
+        Kind::Forbidden,
+        format!(
+            "No worker of this token has run subtask {subtask}; a worker's token reports only on what its own run."
+        ),
+    ))
 }
 
 /// How far a subtask is
@@ -146,12 +170,12 @@ pub(crate) async fn take_log(app: &App, line: LogRequest) -> Result<LogAppended>
 ))]
 pub(crate) async fn progress(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(subtask): Id<SubtaskId>,
     body::Json(report): body::Json<ReportProgress>,
 ) -> Result<Json<ProgressAccepted>> {
     let progress = report.progress;
-    take_progress(&app, subtasks::progress(subtask, None, report)).await?;
+    take_progress(&app, subtasks::progress(subtask, None, caller.bound(), report)).await?;
     Ok(Json(ProgressAccepted {
         subtask_id: subtask.uuid(),
         status: SubtaskStatus::InProgress,

@@ -9,7 +9,9 @@ use regatta_api::worker::{
     Heartbeat, HeartbeatAck, Poll, Polled, RegisterWorker, Registered, RegisteredStatus, Unregistered,
     UnregisteredStatus, WorkerDetail, WorkerList, WorkerSummary, WorkersQuery,
 };
+use regatta_engine::RegisterRequest;
 use regatta_engine::store::{Start, WorkerQuery};
+use regatta_model::command::{self, OwnedBy, TakeOver};
 use regatta_model::worker::SILENCE;
 use regatta_model::{WorkerId, WorkerKey};
 
@@ -18,9 +20,11 @@ use crate::app::App;
 use crate::body;
 use crate::convert::{subtasks, workers};
 use crate::identity::Identity;
+use crate::metrics;
 use crate::page::{List, Page};
 use crate::params::Params;
 use crate::path::Id;
+use crate::problem::{Failure, Kind};
 use crate::reply::{Json, Result, Tagged};
 
 /// Register a worker, or update it
@@ -29,17 +33,40 @@ use crate::reply::{Json, Result, Tagged};
 ))]
 pub(crate) async fn register(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     body::Json(worker): body::Json<RegisterWorker>,
 ) -> Result<Json<Registered>> {
     let name = worker.machine_name.clone();
-    let registered = app.engine.register(workers::registration(worker)).await?;
+    let registered = take_in(&app, workers::registration(worker, &caller)).await?;
     let (status, message) = if registered.known {
         (RegisteredStatus::Updated, format!("Worker {name} was known and is updated."))
     } else {
         (RegisteredStatus::Registered, format!("Worker {name} is registered."))
     };
     Ok(Json(Registered { status, worker_id: registered.worker.uuid(), message }))
+}
+
+/// Registers a worker. One whose token was revoked may come back with another.
+async fn take_in(app: &App, request: RegisterRequest) -> Result<command::Registered> {
+    let machine = request.profile.machine_id.clone();
+    let owner = match app.engine.register(request.clone()).await? {
+        Ok(registered) => return Ok(registered),
+        Err(OwnedBy(owner)) => owner,
+    };
+    if app.access.is_dead(owner).await?
+        && let Ok(registered) =
+            app.engine.register(RegisterRequest { take_over: TakeOver::From(owner), ..request }).await?
+    {
+        return Ok(registered);
+    }
+    metrics::refused("not_own");
+    Err(Failure::new(
+        Kind::Forbidden,
+        format!(
+            "The worker of machine {machine:?} was registered with another token; use that one, revoke it (regatta token \
+             revoke {owner}), remove the worker, or give this one another name or data folder."
+        ),
+    ))
 }
 
 /// A sign of life, with what really runs

@@ -28,9 +28,9 @@ const PAGE: u32 = *LOG_LIMIT.end();
     (status = 101, description = "`WatchFrame` from the server, `WatchAction` from the client"),
     (status = 426, description = "This is no WebSocket handshake", body = regatta_api::Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn open(State(app): State<App>, _caller: Identity, upgrade: Upgrade) -> Result<Response> {
+pub(crate) async fn open(State(app): State<App>, caller: Identity, upgrade: Upgrade) -> Result<Response> {
     let serving = app.clone();
-    Ok(upgrade.open(&app, move |incoming, outgoing| serve(serving, incoming, outgoing)))
+    Ok(upgrade.open(&app, caller, move |incoming, outgoing| serve(serving, incoming, outgoing)))
 }
 
 async fn serve(app: App, mut incoming: Incoming, outgoing: Outgoing) {

@@ -12,6 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::request::Parts;
 use regatta_api::frames::ErrorData;
 use regatta_api::limits::{CLOSE_RESTART, FRAME_BYTES};
+use regatta_engine::tokens::LiveToken;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -20,6 +21,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::body::{self, Check};
 use crate::convert::events::text;
+use crate::identity::Identity;
 use crate::problem::{Failure, Kind};
 
 /// How often a peer is pinged.
@@ -53,7 +55,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 
 impl Upgrade {
     /// Answers 101 and runs `serve` on the open socket.
-    pub(crate) fn open<F>(self, app: &App, serve: impl FnOnce(Incoming, Outgoing) -> F + Send + 'static) -> Response
+    pub(crate) fn open<F>(
+        self,
+        app: &App,
+        caller: Identity,
+        serve: impl FnOnce(Incoming, Outgoing) -> F + Send + 'static,
+    ) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -67,7 +74,7 @@ impl Upgrade {
             .max_message_size(READ_LIMIT)
             .on_upgrade(move |socket| {
                 async move {
-                    let (incoming, outgoing) = split(socket);
+                    let (incoming, outgoing) = split(socket, caller.token);
                     serve(incoming, outgoing).await;
                     drop(open);
                 }
@@ -76,11 +83,11 @@ impl Upgrade {
     }
 }
 
-fn split(socket: WebSocket) -> (Incoming, Outgoing) {
+fn split(socket: WebSocket, token: Option<LiveToken>) -> (Incoming, Outgoing) {
     let (sink, stream) = socket.split();
     let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    (Incoming { stream, heard: Instant::now() }, Outgoing { sink, pings })
+    (Incoming { stream, heard: Instant::now(), token }, Outgoing { sink, pings })
 }
 
 /// What a peer did.
@@ -98,20 +105,30 @@ pub(crate) enum Input {
     Silent,
     /// It is gone.
     Closed,
+    /// The token it was opened with was revoked.
+    Revoked,
 }
 
 /// The reading half.
 pub(crate) struct Incoming {
     stream: SplitStream<WebSocket>,
     heard: Instant,
+    token: Option<LiveToken>,
 }
 
 impl Incoming {
     /// What the peer does next. Safe to cancel: nothing is lost.
     pub(crate) async fn next(&mut self) -> Input {
-        let Ok(read) = tokio::time::timeout_at(self.heard + SILENCE, self.stream.next()).await else {
-            return Input::Silent;
+        let next = tokio::time::timeout_at(self.heard + SILENCE, self.stream.next());
+        let read = match &self.token {
+            None => next.await,
+            Some(token) => tokio::select! {
+                biased;
+                () = token.revoked() => return Input::Revoked,
+                read = next => read,
+            },
         };
+        let Ok(read) = read else { return Input::Silent };
         let input = match read {
             Some(Ok(Message::Text(text))) if text.len() > FRAME_BYTES => Input::TooLarge,
             Some(Ok(Message::Text(text))) => Input::Frame(text),
@@ -236,6 +253,11 @@ pub(crate) enum End {
     Code(u16, &'static str),
 }
 
+impl End {
+    /// The token was revoked. RFC 6455, 7.4.1: 1008 is a violation of policy.
+    pub(crate) const REVOKED: Self = Self::Code(1008, "the token was revoked");
+}
+
 /// Closes a socket as its end asks, and waits a moment for the peer to close its half.
 pub(crate) async fn finish(end: End, mut incoming: Incoming, mut outgoing: Outgoing) {
     let (code, reason) = match end {
@@ -252,7 +274,7 @@ pub(crate) async fn finish(end: End, mut incoming: Incoming, mut outgoing: Outgo
     };
     outgoing.close(code, reason).await;
     let _ = tokio::time::timeout(GOODBYE, async {
-        while !matches!(incoming.next().await, Input::Closed | Input::Silent) {}
+        while !matches!(incoming.next().await, Input::Closed | Input::Silent | Input::Revoked) {}
     })
     .await;
 }
@@ -273,6 +295,7 @@ pub(crate) async fn read_actions<A: Check>(incoming: &mut Incoming, actions: mps
             Input::TooLarge => return End::TooLarge,
             Input::Silent => return End::Silent,
             Input::Closed => return End::Gone,
+            Input::Revoked => return End::REVOKED,
         };
         if actions.send(asked).await.is_err() {
             return End::Gone;

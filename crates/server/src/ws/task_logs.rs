@@ -40,7 +40,7 @@ const PAGE: u32 = *LOG_LIMIT.end();
 ))]
 pub(crate) async fn open(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(task): Id<TaskId>,
     mut params: Params,
     upgrade: Upgrade,
@@ -50,7 +50,7 @@ pub(crate) async fn open(
     // An unknown task gets its 404 instead of the 101.
     app.engine.progress(task).await?;
     let serving = app.clone();
-    Ok(upgrade.open(&app, move |incoming, outgoing| serve(serving, task, from, incoming, outgoing)))
+    Ok(upgrade.open(&app, caller, move |incoming, outgoing| serve(serving, task, from, incoming, outgoing)))
 }
 
 async fn serve(app: App, task: TaskId, from: Option<u64>, mut incoming: Incoming, outgoing: Outgoing) {

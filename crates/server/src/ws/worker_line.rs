@@ -19,7 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use regatta_api::frames::worker::{ConnectedData, ServerFrame, TaskCancelData, WorkerFrame};
 use regatta_engine::{HeartbeatRequest, Line, LineEvent, LineHandle, LineMessage, LogRequest};
-use regatta_model::{Lease, SubtaskId, WorkerId};
+use regatta_model::{Lease, SubtaskId, TokenId, WorkerId};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -56,22 +56,23 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 ))]
 pub(crate) async fn open(
     State(app): State<App>,
-    _caller: Identity,
+    caller: Identity,
     Id(worker): Id<WorkerId>,
     upgrade: Upgrade,
 ) -> Result<Response> {
     let line = app.engine.open_line(worker).await?;
-    let serving = app.clone();
-    Ok(upgrade.open(&app, move |incoming, outgoing| serve(serving, line, incoming, outgoing)))
+    let (serving, bound) = (app.clone(), caller.bound());
+    Ok(upgrade.open(&app, caller, move |incoming, outgoing| serve(serving, bound, line, incoming, outgoing)))
 }
 
 /// What became of a frame: an answer to send, if any.
 type Work = BoxFuture<'static, Option<Bytes>>;
 
-async fn serve(app: App, mut line: Line, mut incoming: Incoming, mut outgoing: Outgoing) {
+async fn serve(app: App, bound: Option<TokenId>, mut line: Line, mut incoming: Incoming, mut outgoing: Outgoing) {
     let speaker = Speaker {
         app: app.clone(),
         line: line.handle(),
+        bound,
         modern: Arc::new(AtomicBool::new(line.worker().uses_leases)),
         logging: Arc::default(),
         log_gate: Arc::default(),
@@ -216,6 +217,7 @@ async fn listen(
                 },
                 Input::TooLarge => return End::TooLarge,
                 Input::Closed => return End::Gone,
+                Input::Revoked => return End::REVOKED,
             },
         };
         if let Some(answer) = answer
@@ -238,6 +240,8 @@ enum Taken {
 struct Speaker {
     app: App,
     line: LineHandle,
+    /// The worker's token that the line was opened with, where it was one.
+    bound: Option<TokenId>,
     /// Whether it has shown that it knows leases: then it is no older agent.
     modern: Arc<AtomicBool>,
     /// The lines of log that are under way, by subtask: each holds a receiver. The store may write a result before
@@ -312,7 +316,7 @@ impl Speaker {
             }
             WorkerFrame::Log { data } => {
                 let Some(subtask) = convert::subtask_id(data.subtask_id) else { return no_such(data.subtask_id) };
-                let line = subtasks::log(subtask, Some(self.line.worker_id()), data.body);
+                let line = subtasks::log(subtask, Some(self.line.worker_id()), self.bound, data.body);
                 let under_way = self.logs(subtask);
                 Taken::Work(Box::pin(async move {
                     let error = speaker.log(line).await.err();
@@ -322,7 +326,7 @@ impl Speaker {
             }
             WorkerFrame::Progress { data } => {
                 let Some(subtask) = convert::subtask_id(data.subtask_id) else { return no_such(data.subtask_id) };
-                let progress = subtasks::progress(subtask, Some(self.line.worker_id()), data.body);
+                let progress = subtasks::progress(subtask, Some(self.line.worker_id()), self.bound, data.body);
                 Taken::Work(Box::pin(async move {
                     speaker.patiently(|| take_progress(&speaker.app, progress.clone())).await.err()
                 }))
@@ -406,7 +410,7 @@ impl Speaker {
         let outcome = match convert::subtask_id(subtask_id) {
             None => Err(Failure::no_such("subtask", &subtask_id.to_string())),
             Some(subtask) => {
-                let report = subtasks::report(subtask, Some(self.line.worker_id()), report);
+                let report = subtasks::report(subtask, Some(self.line.worker_id()), self.bound, report);
                 self.retried(|| take_result(&self.app, report.clone())).await
             }
         };

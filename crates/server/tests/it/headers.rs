@@ -184,3 +184,22 @@ async fn the_page_is_served_from_the_binary_and_loads_nothing_from_elsewhere() {
     assert!(rig.get("/docs/swagger-initializer.js").await.contains("/openapi.json"));
     assert!(rig.get("/docs/swagger-initializer.js").await.contains("\"validatorUrl\": \"none\""));
 }
+
+#[tokio::test]
+async fn every_answer_tells_browsers_what_it_is() {
+    let rig = Rig::start().await;
+    for path in ["/api/v1/tasks", "/api/v1/health", "/metrics", "/nothing", "/docs/", "/openapi.json"] {
+        let answer = rig.get(path).await;
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src"), "{path}: {policy}");
+        assert_eq!(answer.header("strict-transport-security"), None, "{path}");
+    }
+}

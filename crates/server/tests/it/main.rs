@@ -1,5 +1,6 @@
 //! The server as callers see it: a real one on a free port, over a real SQLite store in its own directory.
 
+mod access;
 mod answers;
 mod bad_input;
 mod batch;
@@ -11,6 +12,7 @@ mod legacy;
 mod line;
 mod log_socket;
 mod openapi;
+mod pages;
 mod rig;
 mod service;
 mod show;

@@ -42,7 +42,16 @@ impl Rig {
         Self::with(Options::default(), regatta_engine::Options::default()).await
     }
 
+    /// A server that other machines could reach: it asks for tokens.
+    pub async fn beyond_loopback(options: Options) -> Self {
+        Self::listening("0.0.0.0:0", options, regatta_engine::Options::default()).await
+    }
+
     pub async fn with(options: Options, engine_options: regatta_engine::Options) -> Self {
+        Self::listening("localhost:0", options, engine_options).await
+    }
+
+    async fn listening(listen: &str, options: Options, engine_options: regatta_engine::Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sink = CommitSink::new(Arc::new(LocalBus::default()));
         let store_options = sqlite::Options {
@@ -52,7 +61,7 @@ impl Rig {
         };
         let store = Arc::new(SqliteStore::open(store_options, sink.clone()).unwrap());
         let (engine, loops) = engine_options.build(store.clone(), &sink).await.unwrap();
-        let options = Options { listen: vec!["localhost:0".to_owned()], ..options };
+        let options = Options { listen: vec![listen.to_owned()], ..options };
         let (service, handle) = options.build(engine.clone()).unwrap();
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -61,7 +70,7 @@ impl Rig {
         tokio::spawn(loops.run(until(stopped.clone())));
         let server = Some(tokio::spawn(service.run(until(stopped))));
         // Bodies are looked at as they come: compression is asked for by the tests that are about it.
-        let http = reqwest::Client::builder().build().unwrap();
+        let http = plain_client();
         Self { engine, store, handle, http, stop, server, _dir: dir }
     }
 
@@ -149,6 +158,16 @@ impl Rig {
         assert_eq!(line.next().await["type"], "connected");
         (worker, line)
     }
+}
+
+/// A client of servers without TLS.
+fn plain_client() -> reqwest::Client {
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
 }
 
 /// A step that runs a program.

@@ -5,6 +5,8 @@
 
 mod read;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +17,8 @@ use regatta_model::command::{Answer, Command};
 use regatta_model::memory::Memory;
 use regatta_model::routing::Lane;
 use regatta_model::task::Progress;
-use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, WorkerId};
+use regatta_model::token::{TokenHash, TokenRow};
+use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, TokenId, WorkerId};
 use uuid::Uuid;
 
 use crate::query::{
@@ -36,6 +39,7 @@ pub struct MemoryStore {
 struct State {
     memory: Memory,
     last_sweep: Option<Timestamp>,
+    tokens: BTreeMap<TokenId, TokenRow>,
     closed: bool,
 }
 
@@ -160,6 +164,39 @@ impl Store for MemoryStore {
 
     fn version(&self) -> Option<u64> {
         Some(self.version.load(Ordering::Acquire))
+    }
+
+    async fn add_token(&self, token: TokenRow) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        let known = state.tokens.values().any(|other| other.hash == token.hash);
+        match state.tokens.entry(token.id) {
+            Entry::Vacant(entry) if !known => drop(entry.insert(token)),
+            _ => return Err(StoreError::Database("there is such a token already".into())),
+        }
+        Ok(())
+    }
+
+    async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<bool, StoreError> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        let Some(token) = state.tokens.get_mut(&id).filter(|token| token.revoked_at.is_none()) else {
+            return Ok(false);
+        };
+        token.revoked_at = Some(now);
+        Ok(true)
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        Ok(self.read(|state| state.tokens.values().cloned().collect())?.value)
+    }
+
+    async fn token(&self, hash: TokenHash) -> Result<Option<TokenRow>, StoreError> {
+        Ok(self.read(|state| state.tokens.values().find(|token| token.hash == hash).cloned())?.value)
     }
 
     async fn health(&self) -> StoreHealth {

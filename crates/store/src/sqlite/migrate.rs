@@ -53,6 +53,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0005_worker_figures.sql"),
         code: None,
     },
+    Migration { version: 6, name: "tokens", sql: include_str!("../../migrations/sqlite/0006_tokens.sql"), code: None },
 ];
 
 const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql");

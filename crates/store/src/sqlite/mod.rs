@@ -21,6 +21,7 @@ mod restore;
 mod rows;
 mod schema;
 mod sql;
+mod tokens;
 mod writer;
 
 use std::path::Path;
@@ -33,13 +34,15 @@ use async_trait::async_trait;
 use regatta_model::command::{Answer, Command};
 use regatta_model::routing::Lane;
 use regatta_model::task::Progress;
-use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, WorkerId};
+use regatta_model::token::{TokenHash, TokenRow};
+use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, TokenId, WorkerId};
 use uuid::Uuid;
 
 pub use backup::{Contents, backup, inspect};
 pub use open::{Options, Synchronous};
 pub use restore::{Restored, restore};
 pub use schema::{SchemaChange, migrate, schema};
+pub use tokens::TokenFile;
 
 use crate::query::{
     Counters, EventPage, LogPage, LogQuery, Pool, StoreHealth, SubtaskDetail, SubtaskSummary, TaskDetail, TaskPage,
@@ -142,6 +145,20 @@ impl SqliteStore {
             version,
             threads: tokio::sync::Mutex::new(Some(Threads { writer, checkpointer, lock })),
         })
+    }
+
+    /// Changes tokens, which waits for the writer's transaction: not on a thread that serves others.
+    async fn with_tokens<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&TokenFile) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.queue.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        let options = self.readers.options().clone();
+        tokio::task::spawn_blocking(move || change(&TokenFile::beside(&options)?))
+            .await
+            .map_err(|error| StoreError::Database(format!("the change of a token was given up: {error}")))?
     }
 
     /// Commands that wait for the writer.
@@ -256,6 +273,22 @@ impl Store for SqliteStore {
 
     fn version(&self) -> Option<u64> {
         Some(self.version.load(Ordering::Acquire))
+    }
+
+    async fn add_token(&self, token: TokenRow) -> Result<(), StoreError> {
+        self.with_tokens(move |tokens| tokens.add(&token)).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<bool, StoreError> {
+        self.with_tokens(move |tokens| tokens.revoke(id, now)).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        Ok(self.readers.read(|reader| reader.tokens())?.value)
+    }
+
+    async fn token(&self, hash: TokenHash) -> Result<Option<TokenRow>, StoreError> {
+        Ok(self.readers.read(|reader| reader.token(&hash))?.value)
     }
 
     async fn health(&self) -> StoreHealth {

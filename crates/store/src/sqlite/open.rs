@@ -139,6 +139,17 @@ pub(super) fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), Migra
     Ok(())
 }
 
+/// A connection that changes a few rows beside the writer, whose process need not be this one. Its commits are as durable.
+pub(super) fn beside(options: &Options) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(&options.path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    let synchronous = if options.synchronous == Synchronous::Off { "off" } else { "full" };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(conn)
+}
+
 /// A connection that only reads.
 pub(super) fn reader(options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

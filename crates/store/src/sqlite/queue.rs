@@ -248,6 +248,7 @@ mod tests {
                 subtask: TaskId::from_random(Uuid::nil()).subtask(0),
                 lease: None,
                 worker: None,
+                bound: None,
                 level: LogLevel::Info,
                 message: "the last line before the result".into(),
                 metadata: None,

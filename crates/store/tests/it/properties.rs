@@ -23,7 +23,7 @@ fn drain(memory: &mut Memory, world: &mut World, history: &mut History) {
         memory.apply(world.now, &command);
     }
     let (answer, _) = memory.apply(world.now, &Command::Register(registration("the last", 1_000, Some(Vec::new()))));
-    let Answer::Register(worker) = answer else { panic!("not {answer:?}") };
+    let Answer::Register(Ok(worker)) = answer else { panic!("not {answer:?}") };
     for _ in 0..100 {
         let running = memory
             .tasks

@@ -234,6 +234,7 @@ impl World {
                     subtask: lease.subtask,
                     lease: (!naked).then_some(lease),
                     by: None,
+                    bound: None,
                     progress,
                     message: message.then(|| "on the way".into()),
                 })
@@ -244,6 +245,7 @@ impl World {
                     subtask: lease.subtask,
                     lease: (!naked).then_some(lease),
                     worker: naked.then(|| self.holder_of_nothing()),
+                    bound: None,
                     level: LogLevel::Warning,
                     message: "a line\nof two".into(),
                     metadata: naked.then(|| "{}".into()),
@@ -261,6 +263,7 @@ impl World {
                     machine_name: machine_id,
                     offer,
                     slots: u32::from(slots) + 1,
+                    owner: None,
                 };
                 let registration = Registration {
                     new_id: WorkerId(self.id()),
@@ -268,7 +271,7 @@ impl World {
                     system_info: format!("{{\"slots\":{slots}}}").into(),
                 };
                 let running = running.map(|bits| self.some_leases(bits));
-                Command::Register(Register { registration, running, lease: LEASE })
+                Command::Register(Register { registration, take_over: TakeOver::Any, running, lease: LEASE })
             }
             Move::Heartbeat { worker, running, said } => {
                 let worker = pick(&self.workers, worker)?.worker;
@@ -340,7 +343,8 @@ impl World {
     pub fn learn(&mut self, answer: &Answer) {
         match answer {
             Answer::Claim(assignments) => self.leases.extend(assignments.iter().map(|given| given.lease)),
-            Answer::Register(registered) => match self.workers.iter_mut().find(|known| known.key == registered.key) {
+            Answer::Register(Ok(registered)) => match self.workers.iter_mut().find(|known| known.key == registered.key)
+            {
                 Some(known) => *known = *registered,
                 None => self.workers.push(*registered),
             },

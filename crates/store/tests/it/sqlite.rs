@@ -115,7 +115,7 @@ async fn a_bad_command_of_a_group_fails_alone() {
     assert_eq!(counters.subtasks, [(SubtaskStatus::Queued, 20)]);
 
     // What the writer keeps in order went back with the group that failed: each is given once, and nothing else.
-    let worker = store.run(BEGIN, registration("m", 30, None)).await.unwrap().value;
+    let worker = store.run(BEGIN, registration("m", 30, None)).await.unwrap().value.unwrap();
     let claim = |nonce| {
         let seat = Seat { worker: worker.key, session: worker.session, free: 30 };
         let lanes = vec![LaneOffer { lane: LaneKey(1), takers: vec![(0, "t".into()); 30] }];
@@ -157,7 +157,7 @@ async fn a_flood_of_submissions_is_refused_and_heartbeats_are_not() {
     let sink = Arc::new(Gate::default());
     let limited = Options { queue_rows: 100, ..options(&folder) };
     let store = Arc::new(SqliteStore::open(limited, sink.clone()).unwrap());
-    let worker = store.run(BEGIN, registration("m", 1, None)).await.unwrap().value.worker;
+    let worker = store.run(BEGIN, registration("m", 1, None)).await.unwrap().value.unwrap().worker;
     Gate::settle(&*store).await;
     sink.shut();
     submit(&store, new_task(&[("a", &[])])).await.unwrap();
@@ -198,7 +198,7 @@ async fn a_row_that_should_be_there_and_is_not_fails_its_command_alone() {
     task.plan.as_mut().unwrap().steps.steps[0].dependents = [7].into();
     let id = task.id;
     submit(&store, task).await.unwrap();
-    let worker = store.run(BEGIN, registration("m", 1, None)).await.unwrap().value;
+    let worker = store.run(BEGIN, registration("m", 1, None)).await.unwrap().value.unwrap();
     let seat = Seat { worker: worker.key, session: worker.session, free: 1 };
     let lanes = vec![LaneOffer { lane: LaneKey(1), takers: vec![(0, "t".into())] }];
     let claim = Claim { seats: vec![seat], lanes, limit: 1, lease: LEASE, nonce: 1 };
@@ -248,7 +248,7 @@ async fn statements(rows: usize) -> Vec<(&'static str, u64)> {
     }
     let mut worker = None;
     for n in 0..rows {
-        worker = Some(store.run(BEGIN, registration(&format!("m{n}"), 100, None)).await.unwrap().value);
+        worker = Some(store.run(BEGIN, registration(&format!("m{n}"), 100, None)).await.unwrap().value.unwrap());
     }
     let worker = worker.unwrap();
     let seat = Seat { worker: worker.key, session: worker.session, free: rows as u32 };
@@ -260,6 +260,7 @@ async fn statements(rows: usize) -> Vec<(&'static str, u64)> {
             subtask: given.lease.subtask,
             lease: None,
             worker: None,
+            bound: None,
             level: LogLevel::Info,
             message: "x".into(),
             metadata: None,

@@ -168,7 +168,7 @@ impl Fixture {
 
     /// Registers a worker for the tool `t`.
     pub async fn register(&self, machine: &str, slots: u32) -> Registered {
-        self.run(registration(machine, slots, None)).await
+        self.run(registration(machine, slots, None)).await.unwrap()
     }
 
     /// Claims up to `limit` for one worker from all lanes.
@@ -233,6 +233,7 @@ pub fn report(lease: Lease, result: Result<(), Arc<str>>, output: &str) -> Repor
         subtask: lease.subtask,
         lease: Some(lease),
         by: None,
+        bound: None,
         result,
         output: output.into(),
         execution_time: 1.25,
@@ -245,13 +246,13 @@ pub fn report(lease: Lease, result: Result<(), Arc<str>>, output: &str) -> Repor
 /// A registration for the tool `t`.
 pub fn registration(machine: &str, slots: u32, running: Option<Vec<Lease>>) -> Register {
     let offer = Offer { tools: vec!["t".into()], ..Offer::default() };
-    let profile = Profile { machine_id: machine.into(), machine_name: machine.into(), offer, slots };
+    let profile = Profile { machine_id: machine.into(), machine_name: machine.into(), offer, slots, owner: None };
     let registration = Registration {
         new_id: WorkerId(fresh_uuid()),
         profile: Arc::new(profile),
         system_info: r#"{"os":"test"}"#.into(),
     };
-    Register { registration, running, lease: LEASE }
+    Register { registration, take_over: TakeOver::Any, running, lease: LEASE }
 }
 
 /// A plan of steps `(name, dependencies)` for the tool `t`.

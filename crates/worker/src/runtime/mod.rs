@@ -147,6 +147,7 @@ pub fn build(options: Options) -> Result<Service, BuildError> {
     let client = Client::new(regatta_client::Options {
         server: options.server.clone(),
         token: options.token.clone().map(|token| token.0),
+        tls_ca: options.tls_ca.clone(),
         timeout: Duration::from_secs(10),
         // The worker knows itself when to try again.
         retry: RetryPolicy::none(),

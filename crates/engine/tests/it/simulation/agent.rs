@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use regatta_engine::{HeartbeatRequest, LineEvent, LineHandle, LineMessage, RegisterRequest, ReportRequest};
-use regatta_model::command::{Assignment, Reported};
+use regatta_model::command::{Assignment, Reported, TakeOver};
 use regatta_model::routing::Offer;
 use regatta_model::worker::Profile;
 use regatta_model::{Lease, WorkerId, WorkerStatus};
@@ -80,7 +80,7 @@ impl Agent {
         }
         let name: Arc<str> = format!("agent-{number}").into();
         let slots = sim.chance.between(1, 3);
-        let profile = Profile { machine_id: name.clone(), machine_name: name, offer, slots };
+        let profile = Profile { machine_id: name.clone(), machine_name: name, offer, slots, owner: None };
         Self { sim: sim.clone(), profile, journal: BTreeMap::new() }
     }
 
@@ -185,6 +185,7 @@ impl Life<'_> {
                 subtask: lease.subtask,
                 lease: Some(lease),
                 by: self.worker,
+                bound: None,
                 result,
                 output: output(lease.epoch).into(),
                 execution_time: 1.0,
@@ -390,9 +391,13 @@ impl Link {
             Some(worker) => worker,
             None => {
                 let running: Vec<Lease> = self.running.lock().keys().copied().collect();
-                let request =
-                    RegisterRequest { profile: self.profile.clone(), system_info: "{}".into(), running: Some(running) };
-                let Some(Ok(registered)) = node.call(node.engine.register(request)).await else {
+                let request = RegisterRequest {
+                    profile: self.profile.clone(),
+                    system_info: "{}".into(),
+                    running: Some(running),
+                    take_over: TakeOver::Any,
+                };
+                let Some(Ok(Ok(registered))) = node.call(node.engine.register(request)).await else {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     return self.say(Message::Closed(1006));
                 };

@@ -21,7 +21,8 @@ use regatta_model::memory::Memory;
 use regatta_model::routing::Lane;
 use regatta_model::subtask::State;
 use regatta_model::task::Progress;
-use regatta_model::{AttemptOutcome, LaneKey, SubtaskId, TaskId, TaskStatus, Timestamp, WorkerId};
+use regatta_model::token::{TokenHash, TokenRow};
+use regatta_model::{AttemptOutcome, LaneKey, SubtaskId, TaskId, TaskStatus, Timestamp, TokenId, WorkerId};
 use uuid::Uuid;
 
 use super::Story;
@@ -254,6 +255,10 @@ reads! {
     lanes(after: LaneKey) -> Vec<(LaneKey, Lane)>;
     ready_lanes() -> Vec<(LaneKey, u64)>;
     last_sweep() -> Option<Timestamp>;
+    add_token(token: TokenRow) -> ();
+    revoke_token(id: TokenId, now: Timestamp) -> bool;
+    tokens() -> Vec<TokenRow>;
+    token(hash: TokenHash) -> Option<TokenRow>;
 }
 
 /// Which workers and tasks there are, for those who pick one.

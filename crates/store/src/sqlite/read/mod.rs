@@ -9,6 +9,7 @@ mod events;
 mod stats;
 mod subtasks;
 mod tasks;
+mod tokens;
 mod workers;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,6 +103,11 @@ impl Readers {
         }
         let timing = Timing { pool, db: started.elapsed() - pool, ..Timing::default() };
         Ok(Timed { value: value?, timing })
+    }
+
+    /// How the database was opened.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Statements run so far.

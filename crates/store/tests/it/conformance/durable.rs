@@ -1,10 +1,12 @@
 //! What is still there when the store is opened again.
 
 use regatta_model::command::*;
+use regatta_model::words::TokenRole;
 use regatta_model::*;
 use regatta_store::StoreError;
 
-use crate::support::{Fixture, all_tasks, all_workers};
+use super::tokens;
+use crate::support::{Fixture, all_tasks, all_workers, fresh_uuid};
 
 async fn everything_is_kept(f: Fixture, gently: bool) {
     let id = f.submit(&[("a", &[]), ("b", &["a"])]).await;
@@ -63,4 +65,15 @@ pub async fn keys_are_never_given_again(f: Fixture) {
     let id = f.submit(&[("a", &[])]).await;
     assert!(f.task(id).await.head.key > task);
     assert!(f.register("m", 1).await.key > worker.key);
+}
+
+pub async fn tokens_and_owners_are_kept(f: Fixture) {
+    let kept = tokens::token(&f, TokenRole::Worker);
+    f.store.add_token(kept.clone()).await.unwrap();
+    let worker = f.run(tokens::owned("m", kept.id, TakeOver::Own)).await.unwrap().worker;
+    let f = f.reopen(true).await.unwrap();
+    assert_eq!(f.store.tokens().await.unwrap(), std::slice::from_ref(&kept));
+    assert_eq!(f.run(tokens::owned("m", TokenId(fresh_uuid()), TakeOver::Own)).await, Err(OwnedBy(kept.id)));
+    let row = f.store.worker(worker, f.now()).await.unwrap().value.unwrap().row;
+    assert_eq!(row.profile.owner, Some(kept.id));
 }

@@ -13,6 +13,7 @@ async fn log(f: &Fixture, subtask: SubtaskId, lease: Option<Lease>, message: &st
         subtask,
         lease,
         worker: None,
+        bound: None,
         level: LogLevel::Info,
         message: message.into(),
         metadata: Some(r#"{"k":[1]}"#.into()),

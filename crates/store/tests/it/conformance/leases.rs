@@ -80,11 +80,11 @@ pub async fn a_worker_that_resumes_keeps_what_it_runs(f: Fixture) {
 pub async fn a_worker_that_registers_again_keeps_what_it_runs(f: Fixture) {
     let (_, given) = one_leased(&f).await;
     f.pass(Span::seconds(80));
-    let again = f.run(registration("m", 4, Some(vec![given.lease]))).await;
+    let again = f.run(registration("m", 4, Some(vec![given.lease]))).await.unwrap();
     assert!(again.known);
     assert_eq!(f.row(given.lease.subtask).await.lease_expires_at, Some(f.now() + LEASE));
     assert_eq!(f.row(given.lease.subtask).await.holder.unwrap().session, again.session);
-    f.run(registration("m", 4, None)).await;
+    f.run(registration("m", 4, None)).await.unwrap();
     assert_eq!(f.row(given.lease.subtask).await.state.status(), SubtaskStatus::Queued, "it runs nothing any more");
 }
 
@@ -119,7 +119,7 @@ pub async fn a_timeout_during_a_rest_waits_for_the_worker(f: Fixture) {
     f.run(ExtendLeases { by: rest }).await;
     assert_eq!(f.sweep().await.handled, 0);
     f.heartbeat(worker.worker, Some(vec![given.lease])).await;
-    f.run(registration("m", 4, Some(vec![given.lease]))).await;
+    f.run(registration("m", 4, Some(vec![given.lease]))).await.unwrap();
     assert_eq!(f.sweep().await.handled, 0, "its result may be on its way");
     assert_eq!(f.row(given.lease.subtask).await.state.status(), SubtaskStatus::InProgress);
     // None came, however often the lease was renewed.

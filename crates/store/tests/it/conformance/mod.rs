@@ -12,6 +12,7 @@ mod order;
 mod reports;
 mod submit;
 mod tasks;
+mod tokens;
 mod workers;
 
 /// Cases for each of the stores that are named.
@@ -98,6 +99,11 @@ macro_rules! every_store {
                     a_line_under_a_stale_lease_is_kept_and_marked,
                     a_plan_that_was_thrown_away_leaves_its_events,
                 }
+                tokens {
+                    a_token_counts_until_it_is_revoked,
+                    a_worker_is_taken_over_only_by_who_may,
+                    a_bound_token_speaks_only_for_its_own_workers,
+                }
                 crowd { many_callers_at_once_lose_nothing, workers_at_once_never_share_a_subtask }
             }
         })+
@@ -115,6 +121,7 @@ macro_rules! every_durable_store {
                         what_was_acknowledged_is_there_without_closing,
                         a_closed_store_says_so,
                         keys_are_never_given_again,
+                        tokens_and_owners_are_kept,
                     }
                 }
             }

@@ -128,6 +128,7 @@ pub async fn progress_is_shown_and_told(f: Fixture) {
         subtask: given.lease.subtask,
         lease,
         by: None,
+        bound: None,
         progress,
         message: Some("half way".into()),
     };

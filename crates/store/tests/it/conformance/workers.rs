@@ -110,7 +110,7 @@ pub async fn workers_are_found_by_what_they_offer(f: Fixture) {
         let labels = Labels::from([("a \"b\".c".to_owned(), format!("v{n}"))]);
         let offer = Offer { tools, labels, ..Offer::default() };
         register.registration.profile = Arc::new(Profile { offer, ..(*register.registration.profile).clone() });
-        ids.push(f.run(register).await.worker);
+        ids.push(f.run(register).await.unwrap().worker);
     }
     let found = async |query: WorkerQuery| {
         let page = f.store.workers(query, f.now()).await.unwrap().value;

@@ -35,7 +35,7 @@ async fn work(synchronous: Synchronous) -> Log {
     let folder = tempfile::tempdir().unwrap();
     vfs::watch(folder.path());
     let store = Arc::new(open(folder.path().join("test.db"), synchronous).unwrap());
-    let worker = store.run(BEGIN, registration("m", 64, None)).await.unwrap().value;
+    let worker = store.run(BEGIN, registration("m", 64, None)).await.unwrap().value.unwrap();
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let store = store.clone();
