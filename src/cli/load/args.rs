@@ -108,6 +108,10 @@ pub struct Load {
     #[arg(short = 's', long, value_name = "TIME", value_parser = duration::parse, default_value = "0", env = "LOCUST_STOP_TIMEOUT", hide_env_values = true)]
     pub stop_timeout: Duration,
 
+    /// Trust the certificates of this PEM file too
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+
     /// Only tasks with one of these tags
     #[arg(short = 'T', long, value_name = "TAG", num_args = 1.., env = "LOCUST_TAGS", hide_env_values = true, help_heading = "What runs")]
     pub tags: Vec<String>,
@@ -236,6 +240,7 @@ impl Load {
             reset_stats: self.reset_stats,
             arrivals,
             thresholds,
+            trust: self.trust.clone(),
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::http::exchange::{Answer, Want, exchange};
 use crate::http::fault::Fault;
 use crate::http::request::{self, Method, Parts};
 use crate::http::target::Target;
+use crate::http::tls;
 use crate::scenario::expect::Expect;
 use crate::scenario::plan::RequestName;
 
@@ -42,6 +43,13 @@ pub struct Client {
 
 /// Another server, its addresses, and the connection to it.
 type Elsewhere = (Target, Rc<[SocketAddr]>, Option<Connection>);
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    target: &'a Target,
+    addresses: &'a [SocketAddr],
+}
 
 /// How a request is sent and counted.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +205,8 @@ async fn follow(
     bytes: &[u8],
     want: Want,
 ) -> Result<Answer, Fault> {
-    let mut answer = send(shard, &shard.addresses, connection, address, bytes, want).await?;
+    let home = Place { target: &shard.plan.host, addresses: &shard.addresses };
+    let mut answer = send(shard, home, connection, address, bytes, want).await?;
     let most = shard.plan.limits.redirects;
     if most == 0 || !matches!(answer.head.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(answer);
@@ -220,7 +229,7 @@ async fn follow(
         let same = (&target.host, target.port, target.tls)
             == (&shard.plan.host.host, shard.plan.host.port, shard.plan.host.tls);
         answer = if same {
-            send(shard, &shard.addresses, connection, address, &message, want).await?
+            send(shard, home, connection, address, &message, want).await?
         } else {
             let place = match elsewhere.iter().position(|(known, ..)| *known == target) {
                 Some(place) => place,
@@ -232,7 +241,7 @@ async fn follow(
                 }
             };
             let (_, addresses, connection) = &mut elsewhere[place];
-            send(shard, addresses, connection, &mut 0, &message, want).await?
+            send(shard, Place { target: &target, addresses }, connection, &mut 0, &message, want).await?
         };
     }
     if matches!(answer.head.status, 301 | 302 | 303 | 307 | 308) {
@@ -244,7 +253,7 @@ async fn follow(
 /// One request on the connection there is, or on a new one.
 async fn send(
     shard: &Shard,
-    addresses: &[SocketAddr],
+    place: Place<'_>,
     slot: &mut Option<Connection>,
     address: &mut usize,
     bytes: &[u8],
@@ -256,7 +265,8 @@ async fn send(
         let mut open = match connection.take() {
             Some(connection) => connection,
             None => {
-                let (fresh, index) = Connection::open(addresses, *address).await?;
+                let security = if place.target.tls { Some((shard.tls()?, tls::name(place.target)?)) } else { None };
+                let (fresh, index) = Connection::open(place.addresses, *address, security).await?;
                 *address = index;
                 fresh
             }

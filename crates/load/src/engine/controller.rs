@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use rustls::ClientConfig;
+
 use super::meter::{Interval, Meter};
 use super::schedule::Schedule;
 use super::shard::{self, Command, Names, Report, Start};
@@ -140,6 +142,7 @@ impl Controller {
         plan: Arc<Plan>,
         options: Options,
         addresses: Arc<[SocketAddr]>,
+        tls: Option<Arc<ClientConfig>>,
         messages: (Sender<Message>, Receiver<Message>),
     ) -> Result<Self, Error> {
         let names = Arc::new(Names::new(&plan.names));
@@ -157,6 +160,7 @@ impl Controller {
                 begin,
                 commands: receiver,
                 reports: messages.0.clone(),
+                tls: tls.clone(),
                 arrivals: options.arrivals.clone().map(|profile| (profile, most)),
             };
             let lost = messages.0.clone();

@@ -18,13 +18,17 @@ mod shard;
 pub mod user;
 
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use self::arrivals::Profile;
 use self::controller::{Controller, Message};
+use rustls::ClientConfig;
+
 pub use self::controller::{Event, Handle, Observer, Outcome};
+use crate::http::tls;
 use crate::scenario::Plan;
 use crate::threshold::Threshold;
 
@@ -52,6 +56,8 @@ pub struct Options {
     pub arrivals: Option<Profile>,
     /// What must hold, beside what the scenario says.
     pub thresholds: Vec<Threshold>,
+    /// A PEM file with certificates to trust beside the system's.
+    pub trust: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -66,6 +72,7 @@ impl Default for Options {
             reset_stats: false,
             arrivals: None,
             thresholds: Vec::new(),
+            trust: None,
         }
     }
 }
@@ -105,6 +112,7 @@ pub struct Engine {
     plan: Arc<Plan>,
     options: Options,
     addresses: Arc<[SocketAddr]>,
+    tls: Option<Arc<ClientConfig>>,
     messages: (Sender<Message>, Receiver<Message>),
 }
 
@@ -121,14 +129,16 @@ impl Engine {
         if !(options.spawn_rate.is_finite() && options.spawn_rate > 0.0) {
             return wrong("the spawn rate is a number of users a second above 0: --spawn-rate 1");
         }
-        if plan.host.tls {
-            return wrong("https targets come with a later version: name an http:// address with --host");
-        }
         // A thread without a user only disturbs the others.
         options.threads = options.threads.clamp(1, usize::try_from(options.users).unwrap_or(usize::MAX));
         limits::allow(options.users, options.threads)?;
         let addresses = reach(&plan)?;
-        Ok(Self { plan: Arc::new(plan), options, addresses: addresses.into(), messages: channel() })
+        let tls = if plan.host.tls || options.trust.is_some() {
+            Some(tls::config(options.trust.as_deref()).map_err(Error::Options)?)
+        } else {
+            None
+        };
+        Ok(Self { plan: Arc::new(plan), options, addresses: addresses.into(), tls, messages: channel() })
     }
 
     /// What steers the run from other threads.
@@ -156,7 +166,7 @@ impl Engine {
     /// # Errors
     /// When a thread cannot be started.
     pub fn run(self, observer: &mut dyn Observer) -> Result<Outcome, Error> {
-        Controller::start(self.plan, self.options, self.addresses, self.messages)?.run(observer)
+        Controller::start(self.plan, self.options, self.addresses, self.tls, self.messages)?.run(observer)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A thread of users: its own runtime, users, connections, buffer and meter. Nothing is shared with other threads on the
 //! way of a request; once a second it hands over what it measured.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustls::ClientConfig;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -20,6 +21,8 @@ use super::meter::Meter;
 use super::schedule::Schedule;
 use super::user::{Control, Leash, live};
 use crate::http::exchange::{self, Buffer};
+use crate::http::fault::Fault;
+use crate::http::tls;
 use crate::scenario::plan::{Plan, RequestName};
 
 /// How often a thread looks whether it runs what is due in time.
@@ -93,6 +96,8 @@ pub(super) struct Shard {
     users: RefCell<HashMap<u64, Rc<Control>>>,
     counts: RefCell<Vec<u64>>,
     leash: Cell<Leash>,
+    /// Made when it is first needed, unless the server itself speaks TLS.
+    tls: OnceCell<Result<Arc<ClientConfig>, String>>,
 }
 
 /// What a thread is started with.
@@ -106,11 +111,18 @@ pub(super) struct Start {
     pub begin: Instant,
     pub commands: UnboundedReceiver<Command>,
     pub reports: Sender<Message>,
+    /// When the server speaks TLS.
+    pub tls: Option<Arc<ClientConfig>>,
     /// The open model, and how many users this thread may have.
     pub arrivals: Option<(Profile, usize)>,
 }
 
 impl Shard {
+    /// What secures connections.
+    pub fn tls(&self) -> Result<&Arc<ClientConfig>, Fault> {
+        self.tls.get_or_init(|| tls::config(None)).as_ref().map_err(|why| Fault::Tls(why.clone()))
+    }
+
     /// A user has ended.
     pub fn gone(&self, class: usize, number: u64) {
         self.users.borrow_mut().remove(&number);
@@ -168,6 +180,7 @@ async fn main(mut start: Start) -> std::io::Result<()> {
         users: RefCell::new(HashMap::new()),
         counts: RefCell::new(vec![0; classes]),
         leash: Cell::new(Leash::Free),
+        tls: start.tls.map_or_else(OnceCell::new, |connector| OnceCell::from(Ok(connector))),
     });
     if let Some((profile, most)) = start.arrivals {
         let pacer = Pacer::new()?;

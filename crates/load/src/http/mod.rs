@@ -9,7 +9,7 @@
 //! - [`request`]: a request as bytes
 //! - [`head`], [`chunked`]: the parts of an answer
 //! - [`exchange`]: one request and its answer on one connection
-//! - [`connection`]: the connection
+//! - [`connection`], [`tls`]: the connection, and what secures it
 //! - [`fault`]: what can go wrong between the two
 
 pub mod chunked;
@@ -19,3 +19,4 @@ pub mod fault;
 pub mod head;
 pub mod request;
 pub mod target;
+pub mod tls;

@@ -6,3 +6,4 @@ mod measure;
 mod models;
 mod scenarios;
 mod server;
+mod tls;
