@@ -68,6 +68,20 @@ fn the_built_in_classes_and_nobody_elses_work() {
     }
 }
 
+/// Where tokens are asked for, the built-in users show the one that every command shows.
+#[test]
+fn the_built_in_classes_show_the_token() {
+    let platform = Platform::start(Home::new(), &["serve", "--listen", "0.0.0.0:0"]);
+    let refused = load(&platform, &["-t", "1s", "--headless", "MixedUser"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let token = platform.run(&["token", "create", "--role", "user"]).ok().stdout.trim().to_owned();
+    let host = format!("--host={}", platform.url);
+    let mut command =
+        platform.command(&["load", &host, "-u", "3", "-r", "10", "-t", "2s", "--only-summary", "MixedUser"]);
+    let ran = Ran::from(command.env("REGATTA_TOKEN", &token).output().unwrap()).ok();
+    assert!(!ran.stderr.contains(&token) && !ran.stderr.contains("401"), "{}", ran.stderr);
+}
+
 /// A scenario of few words against the platform's health.
 fn scenario(home: &Home, path: &str) -> String {
     let file = home.path("scenario.toml");

@@ -16,13 +16,13 @@ const LABEL: &str = "regatta-load";
 /// Rows a page, as many as the server gives.
 const PAGE: u32 = 100;
 
-/// The scenario.
-pub fn source() -> Source {
-    Source {
-        name: "the built-in user classes".to_owned(),
-        text: include_str!("builtin.toml").to_owned(),
-        folder: PathBuf::new(),
-    }
+/// The scenario; with a token every request shows it.
+pub fn source(token: Option<&str>) -> Source {
+    // A JSON string is one of TOML too.
+    let shown =
+        |token: &str| format!("headers = {{ Authorization = {} }}\n", serde_json::json!(format!("Bearer {token}")));
+    let text = format!("{}{}", token.map(shown).unwrap_or_default(), include_str!("builtin.toml"));
+    Source { name: "the built-in user classes".to_owned(), text, folder: PathBuf::new() }
 }
 
 /// Removes what the run has made.

@@ -33,7 +33,7 @@ impl Load {
         }
         let run = uuid::Uuid::now_v7().simple().to_string();
         let run = &run[run.len() - 12..];
-        let source = self.source()?;
+        let source = self.source(context)?;
         let choices = Choices {
             host: self.host.clone(),
             // A list of the classes names all there are.
@@ -135,8 +135,8 @@ impl Load {
         if ran.interrupted && self.run_time.is_some() { Exit::Interrupted } else { Exit::Done }
     }
 
-    fn source(&self) -> Result<Source, Failure> {
-        let Some(file) = &self.file else { return Ok(builtin::source()) };
+    fn source(&self, context: &Context) -> Result<Source, Failure> {
+        let Some(file) = &self.file else { return Ok(builtin::source(context.token())) };
         if file.extension().is_some_and(|suffix| suffix == "py") {
             return Err(of_python(file));
         }
