@@ -60,6 +60,10 @@ pub struct Serve {
     pub database: Option<String>,
     /// How long a lease holds without renewal, in seconds.
     pub lease_seconds: Option<u32>,
+    /// After how many days tasks that ended are forgotten.
+    pub retain_days: Option<u32>,
+    /// How many tasks that ended are kept.
+    pub retain_tasks: Option<u64>,
     /// `text` or `json`.
     pub log_format: Option<LogFormat>,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,regatta_engine=debug`.
@@ -155,6 +159,8 @@ mod tests {
             tls_key = "farm.key"
             insecure_no_auth = false
             lease_seconds = 60
+            retain_days = 30
+            retain_tasks = 1_000_000
             log_format = "json"
             log_level = "debug"
             [worker]

@@ -18,6 +18,28 @@ use tokio::sync::oneshot;
 use crate::exit::{Exit, Failure};
 use crate::ui;
 
+/// What is kept of tasks that ended: everything, unless it is said otherwise.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Retain {
+    /// Forget tasks so many days after they ended, with steps, logs and events [default: keep them]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub retain_days: Option<u32>,
+
+    /// Forget the oldest of the tasks that ended when there are more than this [default: keep them]
+    #[arg(long, value_name = "N")]
+    pub retain_tasks: Option<u64>,
+}
+
+impl Retain {
+    /// The flags over the configuration file.
+    pub fn or(self, file: &crate::config::Serve) -> Self {
+        Self {
+            retain_days: self.retain_days.or(file.retain_days),
+            retain_tasks: self.retain_tasks.or(file.retain_tasks),
+        }
+    }
+}
+
 /// What a node is made of.
 pub struct NodeOptions {
     /// The database file.
@@ -30,6 +52,8 @@ pub struct NodeOptions {
     pub tls: Option<Tls>,
     /// Whether everyone who reaches it may do everything, though it listens beyond loopback.
     pub insecure_no_auth: bool,
+    /// What is kept of tasks that ended.
+    pub retain: Retain,
 }
 
 /// A node that has its store and its addresses.
@@ -61,7 +85,7 @@ impl NodeOptions {
             insecure_no_auth: self.insecure_no_auth,
             ..Default::default()
         };
-        let built = build_over(store.clone(), &sink, server_options, self.lease_seconds).await;
+        let built = build_over(store.clone(), &sink, server_options, self.lease_seconds, self.retain).await;
         match built {
             Ok(node) => Ok(node),
             Err(failure) => {
@@ -77,9 +101,12 @@ async fn build_over(
     sink: &CommitSink,
     server_options: regatta_server::Options,
     lease_seconds: Option<u32>,
+    retain: Retain,
 ) -> Result<Node, Failure> {
     let mut options = regatta_engine::Options::default();
     options.lease_seconds = lease_seconds.unwrap_or(options.lease_seconds);
+    options.retain_days = retain.retain_days;
+    options.retain_tasks = retain.retain_tasks;
     let (engine, engine_service) = options
         .build(store.clone(), sink)
         .await

@@ -20,9 +20,9 @@ use crate::ui::time;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --force a database that is there is replaced, and kept beside under its name with .replaced-DATE-TIME. What was \
-done since the backup is gone, and steps that were done since run again. After a restore the server gives out no work \
-for one lease time, so that workers have ended by then what they were given after the backup; what they ran at the \
-time of the backup they go on with.
+done since the backup is gone, steps that were done since run again, and tokens revoked since count again. After a \
+restore the server gives out no work for one lease time, so that workers have ended by then what they were given after \
+the backup; what they ran at the time of the backup they go on with.
 
 Examples:
   regatta restore regatta-20261123-221500.db

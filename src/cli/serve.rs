@@ -9,7 +9,7 @@ use regatta_server::{Access, Tls};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
-use crate::node::{Node, NodeOptions};
+use crate::node::{Node, NodeOptions, Retain};
 use crate::ready::Ready;
 use crate::signals::Signals;
 use crate::ui::style::{BAD, paint};
@@ -28,6 +28,7 @@ second ends it at once; nothing that was acknowledged is lost either way.
 Examples:
   regatta serve
   regatta serve --listen localhost:9000 --database sqlite:/var/lib/regatta/regatta.db
+  regatta serve --retain-days 30 --retain-tasks 1000000         what ended is kept that long, and no more of it
   regatta serve --log-format json --log-level info,regatta_engine=debug
   regatta serve --listen 0.0.0.0:8000                           others may call it, with tokens
   regatta serve --listen 0.0.0.0:8443 --tls-cert farm.pem --tls-key farm.key
@@ -61,6 +62,9 @@ pub struct Serve {
     #[arg(long)]
     insecure_no_auth: bool,
 
+    #[command(flatten)]
+    retain: Retain,
+
     /// Write url and pid to FILE as JSON once it serves
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -84,6 +88,7 @@ impl Serve {
             lease_seconds: self.lease_seconds.or(file.lease_seconds),
             tls: tls(self.tls_cert.or(file.tls_cert.clone()), self.tls_key.or(file.tls_key.clone()))?,
             insecure_no_auth: self.insecure_no_auth || file.insecure_no_auth.unwrap_or(false),
+            retain: self.retain.or(file),
         };
         let mut node = node.build().await?;
         let url = node.url();

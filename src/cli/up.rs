@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fleet::{Fleet, News, Plan};
 use crate::logging::{self, LogArgs};
-use crate::node::NodeOptions;
+use crate::node::{NodeOptions, Retain};
 use crate::ready::{Child, Ready};
 use crate::signals::Signals;
 use crate::ui::style::{BOLD, DIM, LIVE, WARN, one_line, paint};
@@ -87,6 +87,9 @@ pub struct Up {
     #[arg(long)]
     insecure_no_auth: bool,
 
+    #[command(flatten)]
+    retain: Retain,
+
     /// Write url, pid and the workers' pids to FILE as JSON once everything runs
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -116,6 +119,7 @@ impl Up {
             database: data.join("regatta.db"),
             listen,
             lease_seconds,
+            retain: self.retain.or(&file.serve),
             // Its workers would have to be told whom to believe: with TLS a server and its workers are started apart.
             tls: None,
             insecure_no_auth: self.insecure_no_auth || file.serve.insecure_no_auth.unwrap_or(false),

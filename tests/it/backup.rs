@@ -150,3 +150,63 @@ fn a_full_disk_leaves_no_half_backup() {
     assert!(!file.exists() && !home.path("backup.db.part").exists());
     home.run([std::ffi::OsStr::new("backup"), "--output".as_ref(), file.as_os_str()]).ok();
 }
+
+#[test]
+fn what_runs_during_a_backup_is_neither_lost_nor_run_at_once_by_two_after_a_restore() {
+    const SERVE: [&str; 5] = ["serve", "--listen", "localhost:0", "--lease-seconds", "3"];
+    let platform = Platform::start(Home::new(), &SERVE);
+    let worker = platform.worker("w1");
+    let marks = platform.home.path("marks");
+    let line = format!(
+        "echo run >> {0}; until [ -e {0}.go ]; do sleep 0.05; done; echo '{{\"done\": true}}'",
+        marks.display()
+    );
+    let runs = platform.submit_shell(&line);
+    until("it to run", || (lines(&marks) == 1).then_some(()));
+    let file = platform.home.path("backup.db");
+    platform.run(&["backup", "--output", file.to_str().unwrap()]).ok();
+    let (url, home) = (platform.url.clone(), platform.stop().1);
+    home.run([std::ffi::OsStr::new("restore"), file.as_os_str(), "--force".as_ref()]).ok();
+    // At the same address, where its worker still knocks.
+    let address = url.strip_prefix("http://").unwrap();
+    let platform = Platform::start(home, &["serve", "--listen", address, "--lease-seconds", "3"]);
+    // Queued work waits for what may have been given after the backup.
+    let waits = platform.submit_shell("true");
+    let said = platform.task(&waits)["subtasks"][0]["waiting_for"].to_string();
+    assert!(said.contains("after the backup that was restored") || said == "null", "{said}");
+    std::fs::write(format!("{}.go", marks.display()), "").unwrap();
+    let task = platform.ended(&runs);
+    assert_eq!(task["status"], "completed", "{task:#}");
+    assert_eq!(platform.ended(&waits)["status"], "completed");
+    let step = platform.step(&runs, "sh");
+    // The lease of then holds, or the worker was away for longer and it ran again: never two at once.
+    assert_eq!(step["attempts"].as_array().unwrap().len(), lines(&marks), "{step:#}");
+    drop(worker);
+}
+
+#[test]
+fn what_ended_is_kept_unless_retention_is_asked_for() {
+    let platform = Platform::serve();
+    let worker = platform.worker("w1");
+    let ids: Vec<String> = (0..5).map(|_| platform.submit_shell("echo a line")).collect();
+    for id in &ids {
+        assert_eq!(platform.ended(id)["status"], "completed");
+    }
+    drop(worker);
+    let waits = platform.submit_shell("true");
+    let (_, home) = platform.stop();
+    let platform =
+        Platform::start(home, &["serve", "--listen", "localhost:0", "--retain-tasks", "2", "--retain-days", "1"]);
+    let list = until("the oldest to be forgotten", || {
+        let list = platform.run(&["task", "list", "--json"]).ok().json();
+        (list["tasks"].as_array().unwrap().len() == 3).then_some(list)
+    });
+    assert_eq!(list["total"], 3, "{list:#}");
+    for (place, id) in ids.iter().enumerate() {
+        assert_eq!(platform.run(&["task", "get", id]).code, Some(i32::from(place < 3)), "{place}");
+    }
+    assert_eq!(platform.task(&waits)["status"], "in_progress", "what has not ended is never forgotten");
+    let (_, home) = platform.stop();
+    let before = tables(&home.path("data/regatta.db"));
+    assert_eq!((before["tasks"].0, before["subtasks"].0), (3, 3));
+}

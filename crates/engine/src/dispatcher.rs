@@ -91,7 +91,10 @@ impl Engine {
             {
                 tracing::warn!(%error, "the store could not be asked for ready work; it is asked again");
             }
-            while let Some(round) = self.next_round() {
+            // Held back, the lanes stay awake, and the next poll after it finds them.
+            while self.now() >= self.inner.held_until
+                && let Some(round) = self.next_round()
+            {
                 self.claim(round).await;
             }
             for done in waiting {

@@ -38,6 +38,8 @@ pub(crate) struct Inner {
     /// Something may be leased.
     pub work: Notify,
     pub rounds: Rounds,
+    /// Nothing is leased before this: what was given after a backup that was restored must have ended.
+    pub held_until: Timestamp,
     connections: AtomicU64,
 }
 
@@ -50,6 +52,12 @@ impl Engine {
         sink: &CommitSink,
     ) -> Result<(Self, Service)> {
         let last_sweep = store.last_sweep().await?;
+        let clock = Clock::start(world.clone(), last_sweep);
+        // However the wall's clock was set since, no longer than a lease.
+        let held_until = match store.restored_at().await? {
+            Some(at) => at.min(clock.now()) + options.lease(),
+            None => Timestamp::default(),
+        };
         let changes = Changes::default();
         let inner = Inner {
             fleet: Mutex::new(Fleet::new(options.routing, changes.clone())),
@@ -57,11 +65,12 @@ impl Engine {
             options,
             store,
             bus: sink.bus(),
-            clock: Clock::start(world.clone(), last_sweep),
+            clock,
             world,
             recorder: sink.recorder(),
             work: Notify::new(),
             rounds: Rounds::default(),
+            held_until,
             connections: AtomicU64::new(1),
         };
         let engine = Self { inner: Arc::new(inner) };
@@ -124,6 +133,10 @@ impl Engine {
     fn why_queued(&self, queued: &Queued) -> Option<String> {
         let now = self.now();
         match queued.state {
+            State::Ready if now < self.inner.held_until => Some(format!(
+                "the end, at {}, of what workers were given after the backup that was restored",
+                self.inner.held_until
+            )),
             State::Ready => Some(match queued.avoid_until {
                 Some(until) if now < until => format!(
                     "another worker that may run it; where it was rejected it is not offered again before {until}"

@@ -15,6 +15,7 @@ mod line;
 mod options;
 mod poll;
 mod recorder;
+mod retention;
 mod service;
 mod sink;
 mod submit;

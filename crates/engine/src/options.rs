@@ -20,6 +20,10 @@ pub struct Options {
     pub sweep_milliseconds: u64,
     /// How often the store is asked for ready lanes even when no wake-up came, in milliseconds.
     pub poll_milliseconds: u64,
+    /// Forgets tasks so many days after they ended, with all that is kept of them; `None` keeps them.
+    pub retain_days: Option<u32>,
+    /// Forgets the oldest of those that ended when there are more of them than this; `None` keeps them.
+    pub retain_tasks: Option<u64>,
     /// What the routing score weighs how much.
     pub routing: Weights,
     /// Subtasks leased in one transaction, at most.
@@ -34,6 +38,8 @@ impl Default for Options {
             lease_seconds: 90,
             sweep_milliseconds: 500,
             poll_milliseconds: 1_000,
+            retain_days: None,
+            retain_tasks: None,
             routing: Weights::default(),
             claim_batch: 256,
             line_queue: 2_048,

@@ -32,6 +32,9 @@ impl Service {
         loops.spawn(self.engine.clone().hear(self.news));
         loops.spawn(self.engine.clone().dispatch());
         loops.spawn(self.engine.clone().sweep());
+        if self.engine.forgets() {
+            loops.spawn(self.engine.clone().retain());
+        }
         tokio::select! {
             biased;
             () = drain => {}

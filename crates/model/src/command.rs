@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{LaneKey, Lease, SubtaskId, TaskId, WorkerId, WorkerKey};
+use crate::id::{LaneKey, Lease, SubtaskId, TaskId, TaskKey, WorkerId, WorkerKey};
 use crate::plan::{Json, NewSteps};
 use crate::routing::Resources;
 use crate::task::{NewPlan, NewTask};
@@ -459,6 +459,34 @@ pub struct DeleteTask {
     pub task: TaskId,
 }
 
+/// Rows (subtasks and events) from which on a task is too long to be forgotten whole in one transaction: it is gone for
+/// everyone at once, and a store lets its rows go in pieces.
+pub const LONG_TASK: u64 = 500;
+
+/// Forgets tasks that ended long ago or are too many, the first submitted first, as far as one transaction should go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forget {
+    /// Those that ended before this.
+    pub ended_before: Option<Timestamp>,
+    /// Besides, so many of those that ended, whenever that was.
+    pub excess: u64,
+    /// Looks at tasks above this key.
+    pub after: TaskKey,
+    /// Looks at no more tasks than these.
+    pub look: u32,
+    /// Forgets no more rows than these, a task longer than [`LONG_TASK`] counted as one of that length; at least one task.
+    pub rows: u64,
+}
+
+/// Answer to [`Forget`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Tasks that were forgotten.
+    pub tasks: u32,
+    /// Above which key to go on; `None` when there is nothing more to forget.
+    pub next: Option<TaskKey>,
+}
+
 /// Looks at what is due: leases and time-outs that ended, backoffs that are over, tasks to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweep {
@@ -563,6 +591,8 @@ operations! {
     RetryTask -> Changed,
     /// See [`struct@DeleteTask`].
     DeleteTask -> Removed,
+    /// See [`struct@Forget`].
+    Forget -> Forgotten,
     /// See [`struct@Sweep`].
     Sweep -> Swept,
     /// See [`struct@ExtendLeases`].

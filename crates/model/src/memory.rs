@@ -94,6 +94,10 @@ impl Rows for Memory {
         Ok(key)
     }
 
+    fn tasks_after(&mut self, after: TaskKey, limit: u32) -> Result<Vec<TaskKey>, Infallible> {
+        Ok(self.tasks.keys().filter(|&&key| key > after).take(limit as usize).copied().collect())
+    }
+
     fn delete_task(&mut self, key: TaskKey) -> Result<(), Infallible> {
         self.delete_subtasks(key)?;
         self.tasks.remove(&key);

@@ -117,6 +117,11 @@ pub trait Store: Send + Sync + 'static {
     /// The time of the last sweep, before this process too; `None` in a fresh store.
     async fn last_sweep(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// When a backup was last put in its place; `None` when none ever was.
+    async fn restored_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// A number that every commit raises before it is answered: what was read after asking for it still is so as
     /// long as it is the same. `None` when others write too, of whom this process does not hear.
     fn version(&self) -> Option<u64> {

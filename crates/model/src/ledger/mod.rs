@@ -8,6 +8,7 @@
 
 mod claim;
 mod effects;
+mod forget;
 mod leases;
 mod log;
 mod report;
@@ -69,6 +70,7 @@ pub fn apply<R: Rows>(
         Command::CancelTask(c) => Answer::CancelTask(ledger.cancel_task(c)?),
         Command::RetryTask(c) => Answer::RetryTask(ledger.retry_task(c)?),
         Command::DeleteTask(c) => Answer::DeleteTask(ledger.delete_task(c)?),
+        Command::Forget(c) => Answer::Forget(ledger.forget(c)?),
         Command::Sweep(c) => Answer::Sweep(ledger.sweep(c)?),
         Command::ExtendLeases(c) => {
             ledger.extend_leases(c)?;

@@ -45,6 +45,8 @@ pub trait Rows {
     fn task_mut(&mut self, key: TaskKey) -> Result<&mut TaskRow, Self::Error>;
     /// Writes a new task down, `pending` and without a plan, and gives it its key.
     fn insert_task(&mut self, task: &NewTask, now: Timestamp) -> Result<TaskKey, Self::Error>;
+    /// The first `limit` tasks above a key, in order of key.
+    fn tasks_after(&mut self, after: TaskKey, limit: u32) -> Result<Vec<TaskKey>, Self::Error>;
     /// Forgets a task and everything of it.
     fn delete_task(&mut self, key: TaskKey) -> Result<(), Self::Error>;
     /// Forgets the subtasks of a task whose plan was never whole.

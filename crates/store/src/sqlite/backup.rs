@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use regatta_model::TaskKey;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::DbError;
@@ -178,12 +179,15 @@ pub fn inspect(file: &Path) -> Result<Contents, StoreError> {
         return Err(unusable(&format!("it is damaged ({sound}); use another backup")));
     }
     let rows = count(&conn).map_err(at_file)?;
-    for (kind, table) in [(TASKS, "tasks"), (SUBTASKS, "subtasks")] {
+    // Of a deleted task there may be rows left.
+    let of_tasks = format!("WHERE key / {} IN (SELECT key FROM tasks)", TaskKey(1).subtask(0).0);
+    for (kind, table, known) in [(TASKS, "tasks", ""), (SUBTASKS, "subtasks", of_tasks.as_str())] {
         let counted: i64 = conn
             .query_row("SELECT coalesce(sum(count), 0) FROM counters WHERE kind = ?1", [kind], |row| row.get(0))
             .map_err(at_file)?;
-        let found = rows.get(table).copied().unwrap_or(0);
-        if i64::try_from(found) != Ok(counted) {
+        let found: i64 =
+            conn.query_row(&format!("SELECT count(*) FROM {table} {known}"), [], |row| row.get(0)).map_err(at_file)?;
+        if found != counted {
             return Err(unusable(&format!(
                 "it is not whole: {found} {table} are in it where {counted} were counted; use another backup"
             )));

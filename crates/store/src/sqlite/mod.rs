@@ -271,6 +271,10 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn restored_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.readers.read(|reader| reader.restored_at())?.value)
+    }
+
     fn version(&self) -> Option<u64> {
         Some(self.version.load(Ordering::Acquire))
     }

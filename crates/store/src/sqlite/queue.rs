@@ -49,7 +49,8 @@ const fn class(command: &Command) -> usize {
         | Command::PlanTask(_)
         | Command::CancelTask(_)
         | Command::RetryTask(_)
-        | Command::DeleteTask(_) => 1,
+        | Command::DeleteTask(_)
+        | Command::Forget(_) => 1,
         Command::AppendLog(_) => 2,
         _ => 0,
     }
@@ -82,6 +83,7 @@ fn rows(command: &Command) -> usize {
         Command::AddSteps(add) => 1 + steps(&add.steps),
         Command::Report(report) => 2 + report.output.len() / 1024,
         Command::AppendLog(log) => 1 + log.message.len() / 1024,
+        Command::Forget(forget) => usize::try_from(forget.rows).unwrap_or(usize::MAX).clamp(2, GROUP_ROWS),
         Command::Claim(claim) => 1 + claim.limit.min(GROUP_ROWS as u32) as usize,
         Command::Register(register) => 2 + register.registration.system_info.len() / 1024,
         _ => 2,

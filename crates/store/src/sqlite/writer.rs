@@ -168,6 +168,9 @@ impl Writer {
                 self.note_sweep(job.now)?;
             }
         }
+        if jobs[..answers.len()].iter().any(|job| matches!(job.command, Command::Sweep(_) | Command::Forget(_))) {
+            self.rows.sweep_leftovers()?;
+        }
         effects.seal(&mut self.rows, latest)?;
         self.rows.flush()?;
         self.rows.keep_events(&effects.events)?;

@@ -38,6 +38,7 @@ pub enum Move {
     Cancel { task: u8 },
     Retry { task: u8 },
     Delete { task: u8 },
+    Forget { age: u16, excess: u8, after: u8, look: u8, rows: u8, all_ages: bool },
     Sweep { limit: u8 },
     Extend { seconds: u8 },
     Pass { seconds: u16 },
@@ -74,6 +75,8 @@ pub fn any_move() -> impl Strategy<Value = Move> {
         1 => any::<u8>().prop_map(|task| Cancel { task }),
         2 => any::<u8>().prop_map(|task| Retry { task }),
         1 => any::<u8>().prop_map(|task| Delete { task }),
+        1 => (0..600u16, 0..3u8, 0..4u8, 1..6u8, any::<u8>(), any::<bool>()).prop_map(
+            |(age, excess, after, look, rows, all_ages)| Forget { age, excess, after, look, rows, all_ages }),
         4 => (0..6u8).prop_map(|limit| Sweep { limit }),
         1 => any::<u8>().prop_map(|seconds| Extend { seconds }),
         4 => (0..200u16).prop_map(|seconds| Pass { seconds }),
@@ -330,6 +333,13 @@ impl World {
             }
             Move::Retry { task } => Command::RetryTask(RetryTask { task: pick(&self.tasks, task)?.0 }),
             Move::Delete { task } => Command::DeleteTask(DeleteTask { task: pick(&self.tasks, task)?.0 }),
+            Move::Forget { age, excess, after, look, rows, all_ages } => Command::Forget(Forget {
+                ended_before: (!all_ages).then(|| self.now - Span::seconds(age.into())),
+                excess: excess.into(),
+                after: TaskKey(after.into()),
+                look: look.into(),
+                rows: rows.into(),
+            }),
             Move::Sweep { limit } => Command::Sweep(Sweep { limit: limit.into(), jitter: 1_000 }),
             Move::Extend { seconds } => Command::ExtendLeases(ExtendLeases { by: Span::seconds(seconds.into()) }),
             Move::Pass { seconds } => {

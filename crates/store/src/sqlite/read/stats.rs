@@ -11,6 +11,7 @@ use super::workers::silent_since;
 use super::{Reader, Result};
 use crate::query::Counters;
 use crate::sqlite::error::DbError;
+use crate::sqlite::restore::RESTORED_AT;
 use crate::sqlite::rows::{LAST_SWEEP, SUBTASKS, TASKS};
 use crate::sqlite::{codec, sql};
 
@@ -60,6 +61,10 @@ impl Reader<'_> {
 
     pub(in crate::sqlite) fn ready_lanes(&self) -> Result<Vec<(LaneKey, u64)>> {
         self.all(sql::READY_LANES, [], |row| Ok((LaneKey(row.get(0)?), row.get::<_, i64>(1)? as u64)))
+    }
+
+    pub(in crate::sqlite) fn restored_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.prepare(sql::META)?.query_row([RESTORED_AT], |row| row.get(0)).optional()?.map(Timestamp))
     }
 
     pub(in crate::sqlite) fn last_sweep(&self) -> Result<Option<Timestamp>> {

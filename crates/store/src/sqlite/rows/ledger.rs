@@ -27,6 +27,9 @@ impl Rows for SqliteRows {
     fn insert_task(&mut self, task: &NewTask, now: Timestamp) -> Result<TaskKey> {
         self.add_task(task, now)
     }
+    fn tasks_after(&mut self, after: TaskKey, limit: u32) -> Result<Vec<TaskKey>> {
+        self.find_tasks_after(after, limit)
+    }
     fn delete_task(&mut self, key: TaskKey) -> Result<()> {
         self.forget_task(key)
     }

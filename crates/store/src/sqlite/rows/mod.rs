@@ -7,6 +7,7 @@
 mod counters;
 mod happened;
 mod ledger;
+mod leftovers;
 mod order;
 mod subtasks;
 mod tasks;
@@ -24,6 +25,7 @@ use super::error::DbError;
 use super::sql;
 use counters::Counters;
 pub(super) use counters::{SUBTASKS, TASKS};
+use leftovers::Leftovers;
 use order::Order;
 use subtasks::SubtaskEntry;
 use tasks::TaskEntry;
@@ -62,6 +64,7 @@ pub(super) struct SqliteRows {
     counters: Counters,
     last_task: GivenKeys,
     last_worker: GivenKeys,
+    leftovers: Leftovers,
     /// Reused for the records of events.
     buffer: Vec<u8>,
 }
@@ -127,6 +130,7 @@ impl SqliteRows {
             counters: Counters::default(),
             last_task: GivenKeys::default(),
             last_worker: GivenKeys::default(),
+            leftovers: Leftovers::default(),
             buffer: Vec::new(),
         };
         rows.forget()?;
@@ -153,6 +157,7 @@ impl SqliteRows {
         self.changed_workers.clear();
         self.lanes.clear();
         self.counters = Counters::default();
+        self.leftovers = Leftovers::load(&self.conn)?;
         for (name, keys) in [(LAST_TASK, &mut self.last_task), (LAST_WORKER, &mut self.last_worker)] {
             let last =
                 self.conn.prepare_cached(sql::META)?.query_row([name], |row| row.get(0)).optional()?.unwrap_or(0);
@@ -167,6 +172,7 @@ impl SqliteRows {
         self.flush_tasks()?;
         self.flush_workers()?;
         self.counters.flush(&self.conn)?;
+        self.leftovers.flush(&self.conn)?;
         for (name, keys) in [(LAST_TASK, &mut self.last_task), (LAST_WORKER, &mut self.last_worker)] {
             if keys.last != keys.written {
                 self.conn.prepare_cached(sql::SET_META)?.execute(params![name, keys.last])?;

@@ -254,7 +254,8 @@ impl SqliteRows {
     }
 
     /// Forgets all subtasks of a task.
-    pub(super) fn forget_subtasks(&mut self, task: TaskKey) -> Result<()> {
+    /// Takes the subtasks of a task out of the counts and out of memory.
+    pub(super) fn uncount_subtasks(&mut self, task: TaskKey) -> Result<()> {
         self.flush_subtasks()?;
         let (first, last) = codec::subtask_range(task);
         let mut statement = self.conn.prepare_cached(sql::COUNT_SUBTASKS_OF)?;
@@ -272,6 +273,12 @@ impl SqliteRows {
                 self.order.moved(key, entry.place, Place::default());
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn forget_subtasks(&mut self, task: TaskKey) -> Result<()> {
+        self.uncount_subtasks(task)?;
+        let (first, last) = codec::subtask_range(task);
         self.conn.prepare_cached(sql::DELETE_SUBTASKS)?.execute([first, last])?;
         self.conn.prepare_cached(sql::DELETE_TEXTS)?.execute([first, last])?;
         self.conn.prepare_cached(sql::DELETE_ATTEMPTS)?.execute([first, last])?;

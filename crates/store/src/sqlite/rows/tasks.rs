@@ -1,6 +1,6 @@
 //! Tasks: rows, plans not yet made, idempotency keys.
 
-use regatta_model::command::Idempotency;
+use regatta_model::command::{Idempotency, LONG_TASK};
 use regatta_model::ledger::Remembered;
 use regatta_model::task::{NewTask, TaskRow};
 use regatta_model::{TaskId, TaskKey, Timestamp};
@@ -109,16 +109,21 @@ impl SqliteRows {
     }
 
     pub(super) fn forget_task(&mut self, key: TaskKey) -> Result<()> {
-        self.forget_subtasks(key)?;
         self.flush_tasks()?;
-        let (status, head) = {
+        let (status, head, length) = {
             let row = self.task_row(key)?;
-            (row.status, row.head.clone())
+            (row.status, row.head.clone(), u64::from(row.total) + row.seq)
         };
         self.counters.task(status, head.task_type, -1);
-        let (first, last) = codec::event_range(key);
-        self.conn.prepare_cached(sql::DELETE_EVENTS)?.execute([first, last])?;
-        self.conn.prepare_cached(sql::DELETE_LOGS)?.execute([first, last])?;
+        if length > LONG_TASK {
+            self.uncount_subtasks(key)?;
+            self.leave(key);
+        } else {
+            self.forget_subtasks(key)?;
+            let (first, last) = codec::event_range(key);
+            self.conn.prepare_cached(sql::DELETE_EVENTS)?.execute([first, last])?;
+            self.conn.prepare_cached(sql::DELETE_LOGS)?.execute([first, last])?;
+        }
         self.conn.prepare_cached(sql::DELETE_TASK_STATE)?.execute([key.0])?;
         self.conn.prepare_cached(sql::DELETE_TASK)?.execute([key.0])?;
         self.tasks.remove(key);
@@ -134,6 +139,13 @@ impl SqliteRows {
             self.conn.prepare_cached(sql::DROP_DEFERRED_STEPS)?.execute([key.0])?;
         }
         Ok(())
+    }
+
+    pub(super) fn find_tasks_after(&mut self, after: TaskKey, limit: u32) -> Result<Vec<TaskKey>> {
+        self.flush_tasks()?;
+        let mut statement = self.conn.prepare_cached(sql::TASKS_AFTER)?;
+        let keys = statement.query_map(params![after.0, limit], |row| Ok(TaskKey(row.get(0)?)))?;
+        Ok(keys.collect::<rusqlite::Result<_>>()?)
     }
 
     pub(super) fn find_tasks_to_start(&mut self, now: Timestamp, limit: u32) -> Result<Vec<TaskId>> {

@@ -75,6 +75,8 @@ macro_rules! every_store {
                     a_cancelled_task_stops_what_runs,
                     a_retried_task_goes_on_where_it_failed,
                     only_what_has_ended_is_deleted,
+                    what_ended_long_ago_is_forgotten,
+                    a_batch_of_retention_is_bounded_and_goes_on,
                     nothing_is_known_of_unknown_ids,
                 }
                 workers {

@@ -68,6 +68,67 @@ pub async fn only_what_has_ended_is_deleted(f: Fixture) {
     assert_eq!(counters.subtasks, [(SubtaskStatus::Queued, 1)]);
 }
 
+pub async fn what_ended_long_ago_is_forgotten(f: Fixture) {
+    let ended = async |steps: &[(&str, &[&str])]| {
+        let id = f.submit(steps).await;
+        f.run(CancelTask { task: id, reason: None }).await;
+        id
+    };
+    let runs = f.submit(&[("a", &[])]).await;
+    let old = [ended(&[("a", &[])]).await, ended(&[("a", &[]), ("b", &["a"])]).await];
+    let was = f.now();
+    f.pass(Span::seconds(100));
+    // Submitted long ago, ended just now.
+    let late = f.submit(&[("a", &[])]).await;
+    f.pass(Span::seconds(100));
+    f.run(CancelTask { task: late, reason: None }).await;
+    let young = ended(&[("a", &[])]).await;
+    let forget = |ended_before, excess, after| Forget { ended_before, excess, after, look: 100, rows: 1_000 };
+
+    assert_eq!(f.run(forget(Some(was), 0, TaskKey(0))).await, Forgotten { tasks: 0, next: None }, "not yet");
+    let soon = was + Span::seconds(1);
+    let done = f.run(forget(Some(soon), 0, TaskKey(0))).await;
+    assert_eq!(done, Forgotten { tasks: 2, next: None });
+    for id in old {
+        assert_eq!(f.store.task(id).await.unwrap().value, None);
+        assert_eq!(f.store.events(id, 0, 10).await.unwrap().value, None);
+    }
+    let counters = f.store.counters(f.now()).await.unwrap().value;
+    assert_eq!(counters.tasks, [(TaskStatus::InProgress, 1), (TaskStatus::Cancelled, 2)]);
+    assert_eq!(counters.subtasks, [(SubtaskStatus::Queued, 1), (SubtaskStatus::Cancelled, 2)]);
+
+    // By count: the first submitted of those that ended.
+    assert_eq!(f.run(forget(None, 1, TaskKey(0))).await, Forgotten { tasks: 1, next: None });
+    assert_eq!(f.store.task(late).await.unwrap().value, None);
+    assert!(f.store.task(young).await.unwrap().value.is_some());
+    assert_eq!(f.task(runs).await.status, TaskStatus::InProgress);
+    assert_eq!(f.run(forget(None, 9, TaskKey(0))).await, Forgotten { tasks: 1, next: None });
+    assert_eq!(f.task(runs).await.status, TaskStatus::InProgress, "only what has ended");
+}
+
+pub async fn a_batch_of_retention_is_bounded_and_goes_on(f: Fixture) {
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let id = f.submit(&[("a", &[])]).await;
+        f.run(CancelTask { task: id, reason: None }).await;
+        ids.push(id);
+    }
+    let left =
+        async || f.store.counters(f.now()).await.unwrap().value.tasks.iter().map(|(_, count)| count).sum::<u64>();
+    let first = f.task(ids[0]).await;
+    let length = u64::from(first.total) + first.seq;
+    // Two fit into a batch.
+    let forget = |after, look| Forget { ended_before: None, excess: 100, after, look, rows: 2 * length };
+    let done = f.run(forget(TaskKey(0), 100)).await;
+    assert_eq!((done.tasks, left().await), (2, 4));
+    let after = done.next.unwrap();
+    // Two are looked at.
+    let done = f.run(forget(after, 2)).await;
+    assert_eq!((done.tasks, left().await), (2, 2));
+    let done = f.run(forget(done.next.unwrap(), 100)).await;
+    assert_eq!((done, left().await), (Forgotten { tasks: 2, next: None }, 0));
+}
+
 pub async fn nothing_is_known_of_unknown_ids(f: Fixture) {
     f.submit(&[("a", &[])]).await;
     let id = new_task(&[]).id;
