@@ -66,9 +66,9 @@ test-run:
 # Apart from `make test`: it needs the network, once for cargo-deny itself and then for its database of advisories.
 audit: ## check the licences, sources and known holes of all dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
-	@$(CARGO) deny --locked check bans licenses sources
+	@$(CARGO) deny --log-level error --locked check bans licenses sources
 	@if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then \
-		$(CARGO) deny --locked check --disable-fetch advisories; \
+		$(CARGO) deny --log-level error --locked check --disable-fetch advisories; \
 	else \
 		echo "advisories: SKIPPED, their database (https://github.com/rustsec/advisory-db) cannot be reached from here"; \
 	fi

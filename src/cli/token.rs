@@ -44,11 +44,16 @@ struct Database {
 }
 
 impl Database {
-    fn open(&self, context: &Context) -> Result<TokenFile, Failure> {
+    /// Opens the tokens; a database that is not there is made only for who makes a token.
+    fn open(&self, context: &Context, make: bool) -> Result<TokenFile, Failure> {
         let path = match self.database.as_deref().or(context.file.serve.database.as_deref()) {
             Some(url) => database(url)?,
             None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
         };
+        if !make && !path.exists() {
+            return Err(Failure::failed(format!("there is no database {}, so there are no tokens", path.display()))
+                .hint("name the server's with --database or --data-dir, or make a token: regatta token create"));
+        }
         TokenFile::open(&path).map_err(store_failure)
     }
 }
@@ -160,7 +165,7 @@ impl Create {
             return Err(Failure::usage(format!("the name of a token is a line of at most {NAME} characters"))
                 .hint("give a shorter one with --name"));
         }
-        let tokens = self.database.open(context)?;
+        let tokens = self.database.open(context, true)?;
         let (row, secret) = mint(self.role.into(), &self.name, now())
             .map_err(|error| Failure::failed(format!("no token could be made: {error}")))?;
         tokens.add(&row).map_err(store_failure)?;
@@ -189,7 +194,7 @@ impl Create {
 
 impl List {
     fn run(self, context: &Context) -> Outcome {
-        let mut rows = self.database.open(context)?.list().map_err(store_failure)?;
+        let mut rows = self.database.open(context, false)?.list().map_err(store_failure)?;
         rows.retain(|row| self.all || row.revoked_at.is_none());
         if self.json {
             ui::json::print(&rows.iter().map(as_json).collect::<Vec<_>>())?;
@@ -216,7 +221,7 @@ impl List {
 
 impl Revoke {
     fn run(self, context: &Context) -> Outcome {
-        let tokens = self.database.open(context)?;
+        let tokens = self.database.open(context, false)?;
         let rows = tokens.list().map_err(store_failure)?;
         // All are found before the first is revoked.
         let ids = self.tokens.iter().map(|named| find(&rows, named)).collect::<Result<Vec<_>, _>>()?;

@@ -134,8 +134,9 @@ fn without_authentication_it_says_what_it_opens() {
 #[test]
 fn tokens_are_managed_without_a_server_too() {
     let home = Home::new();
-    let empty = home.run(["token", "list"]).ok();
-    assert!(empty.stdout.contains("regatta token create"), "{empty:?}");
+    let none = home.run(["token", "list"]);
+    assert!(none.code == Some(1) && none.stderr.contains("regatta token create"), "{none:?}");
+    assert!(!home.path("data/regatta.db").exists());
     let made = home.run(["token", "create", "--name", "ci", "--json"]).ok().json();
     let again = home.run(["token", "create", "--name", "ci", "--quiet"]).ok();
     assert!(again.stderr.is_empty() && again.stdout.starts_with("rgu_"), "{again:?}");
