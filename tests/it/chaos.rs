@@ -8,8 +8,6 @@
 //! `REGATTA_KILL_ROUNDS` (default 20) says how often something is killed, `REGATTA_KILL_SEED` chooses when and what.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::http::call;
 use crate::rig::{Home, Platform, Process, until};
 
 /// Short, so that many end in a minute; a worker ends what it cannot renew a quarter of it before.
@@ -48,27 +47,6 @@ impl Chance {
     fn pause(&self, low_ms: u64, high_ms: u64) {
         std::thread::sleep(Duration::from_millis(low_ms + self.below(high_ms - low_ms)));
     }
-}
-
-/// One call on a connection of its own; an error whenever it was not answered whole.
-fn call(address: &str, method: &str, path: &str, key: Option<&str>, body: &Value) -> std::io::Result<(u16, Value)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let key = key.map(|key| format!("Idempotency-Key: {key}\r\n")).unwrap_or_default();
-    write!(
-        stream,
-        "{method} /api/v1{path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n{key}\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let cut_off = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer was cut off");
-    let text = String::from_utf8(answer).map_err(|_| cut_off())?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(cut_off)?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut_off)?;
-    Ok((status, serde_json::from_str(body).map_err(|_| cut_off())?))
 }
 
 /// A client: submits tasks and writes down which were acknowledged. It tries again, with the same key, until it knows.
@@ -201,7 +179,7 @@ fn killed_over_and_over_it_loses_nothing_and_does_nothing_twice() {
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("tool.sh"), TOOL).unwrap();
     let platform = Fleet::serve(home, "127.0.0.1:0");
-    let address = platform.url.strip_prefix("http://").unwrap().to_owned();
+    let address = platform.address();
     let workers = (0..WORKERS).map(|_| None).collect();
     let mut fleet = Fleet { home: dir.clone(), platform: Some(platform), address: address.clone(), workers };
     (0..WORKERS).for_each(|number| fleet.start_worker(number));

@@ -43,9 +43,15 @@ impl Home {
 
     /// The binary with nothing of the caller's environment but what programs need.
     pub fn regatta<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_regatta"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_regatta"));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// Any program in the same surroundings.
+    pub fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.dir.path())
@@ -189,9 +195,14 @@ impl Platform {
 
     /// Starts it and waits until it says that it is ready.
     pub fn start(home: Home, arguments: &[&str]) -> Self {
+        let command = home.regatta(arguments);
+        Self::of(command, home)
+    }
+
+    /// Starts what becomes a server, and waits until it says that it is ready.
+    pub fn of(mut command: Command, home: Home) -> Self {
         let file = home.path("ready.json");
         let _ = std::fs::remove_file(&file);
-        let mut command = home.regatta(arguments);
         command.arg("--ready-file").arg(&file);
         let mut process = Process::start(command, home.path("platform.log"));
         let ready: Value = until("the platform", || {
@@ -202,6 +213,11 @@ impl Platform {
         });
         let url = ready["url"].as_str().unwrap().to_owned();
         Self { process, url, ready, home }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        self.url.strip_prefix("http://").unwrap().to_owned()
     }
 
     /// Ends it in order; its home stays.
