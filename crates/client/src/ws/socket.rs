@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -76,6 +77,13 @@ async fn handshake(client: &Inner, path: &str, query: &str) -> Result<Socket> {
             Err(Error::Problem(Box::new(problem(parts.status, &body))))
         }
         Err(WsError::Io(error)) => Err(Error::Interrupted { url: client.base.clone(), reason: root_cause(&error) }),
+        // A server that was killed just then; the next one may be there soon.
+        Err(
+            error @ (WsError::ConnectionClosed
+            | WsError::Protocol(
+                ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake,
+            )),
+        ) => Err(Error::Interrupted { url: client.base.clone(), reason: error.to_string() }),
         Err(error) => Err(Error::Protocol(format!("the server does not speak WebSocket at {path}: {error}"))),
     }
 }

@@ -137,3 +137,19 @@ async fn a_refused_line_is_a_problem_with_its_status() {
     let error = client(routes).await.worker_line(Uuid::nil()).await.err().unwrap();
     assert_eq!(error.status(), Some(409), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_dies_during_the_handshake_is_away_and_not_broken() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let server = format!("http://{}", listener.local_addr().expect("a bound address"));
+    tokio::spawn(async move {
+        use tokio::io::AsyncReadExt;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+        }
+    });
+    let client = Client::new(regatta_client::Options { server, ..Default::default() }).expect("a good address");
+    let Err(error) = client.worker_line(Uuid::nil()).await else { panic!("there was no answer") };
+    assert!(error.is_unreachable(), "{error:?}");
+}
