@@ -56,7 +56,9 @@ pub fn start(
     })?;
     let colors = std::io::stderr().is_terminal()
         && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written (a full disk, a pipe nobody reads) is lost. To say so there too would panic.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // Fails only when a subscriber is there already, which a process does once.
     let _ = match flags.log_format.or(format).unwrap_or(LogFormat::Text) {
         LogFormat::Text => builder.with_ansi(colors).try_init(),

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::rig::{Home, Platform, is_alive, until};
+use crate::rig::{Home, Platform, Process, is_alive, until};
 
 #[test]
 fn up_stops_when_idle_and_leaves_nothing() {
@@ -63,5 +63,25 @@ fn serve_and_worker_drain_on_sigterm() {
     let workers = platform.run(&["workers", "list", "--json"]).ok().json();
     assert_eq!(workers["workers"][0]["status"], "offline");
     let (status, _home): (_, Home) = platform.stop();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let home = Home::new();
+    // What is written there fails as on a full disk.
+    let mut deaf = home.program("sh");
+    let binary = env!("CARGO_BIN_EXE_regatta");
+    deaf.args(["-c", r#"exec "$@" 2>/dev/full"#, "sh", binary, "-v", "serve", "--listen", "localhost:0"]);
+    let platform = Platform::of(deaf, home);
+    let id = platform.submit_shell("true");
+    let mut deaf = platform.home.program("sh");
+    deaf.args(["-c", r#"exec "$@" 2>/dev/full"#, "sh", binary, "-v", "worker", "--tools", "command"]);
+    deaf.args(["--server", &platform.url]);
+    let mut worker = Process::start(deaf, platform.home.path("worker.log"));
+    assert_eq!(platform.ended(&id)["status"], "completed");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code(), Some(0));
+    let (status, _) = platform.stop();
     assert_eq!(status.code(), Some(0));
 }
