@@ -87,7 +87,7 @@ pub fn run(table: &mut Table) -> anyhow::Result<()> {
         let rate = whole_way(workers, waiting)?;
         best = best.max(rate);
         let name = format!("subtasks the whole way, {workers} workers, {waiting} waiting");
-        table.ratio(&name, rate, "store alone", limit, 0.4);
+        table.ratio(&name, rate, "store alone", limit, Some(0.4));
     }
     let per_second = format!("{}/s", crate::table::thousands(best));
     table.figure("  the best of them", per_second, ">= 16,000/s", Some(best >= 16_000.0));

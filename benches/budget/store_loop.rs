@@ -9,7 +9,7 @@ use regatta_model::plan::{self, Brief};
 use regatta_model::routing::{Labels, Offer};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::worker::{DEFAULT_LEASE, Profile, Registration};
-use regatta_model::{CheckpointFrequency, LaneKey, Priority, Privacy, TaskId, TaskType, Timestamp, WorkerId};
+use regatta_model::{LaneKey, Priority, Privacy, TaskId, TaskType, Timestamp, WorkerId};
 use regatta_store::sqlite::{Options, SqliteStore};
 use regatta_store::{Committed, Sink, Store, StoreExt};
 use uuid::Uuid;
@@ -112,16 +112,7 @@ fn task() -> anyhow::Result<NewTask> {
         user: "bench".into(),
         task_type: TaskType::DevelopFeature,
         priority: Priority::Normal,
-        text: TaskText {
-            description: brief.description.into(),
-            requirements: None,
-            metadata: None,
-            checkpoint_frequency: CheckpointFrequency::Medium,
-            privacy: Privacy::Normal,
-            tool_preferences: "[]".into(),
-            requires: "{}".into(),
-            deferred_steps: None,
-        },
+        text: TaskText::plain(brief.description),
         start: Start::Now,
         plan: Some(NewPlan { steps, total }),
     })

@@ -24,7 +24,7 @@ pub fn run(table: &mut Table) -> anyhow::Result<()> {
         let limit = http::load(bare.address, &request, 201, connections, time)?;
         let ours = http::load(platform.address, &request, 201, connections, time)?;
         // One caller waits for one commit at a time: there the limit is the disk, and the ratio says nothing.
-        let aim = if connections == 64 { 0.5 } else { 0.0 };
+        let aim = (connections == 64).then_some(0.5);
         let name = format!("POST /tasks, durable, {connections} connections");
         table.ratio(&name, ours.rate, "bare server", limit.rate, aim);
         let p99 = ours.ms(99.0);

@@ -19,16 +19,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// A rate beside the rate of its limit; `aim` is the least ratio.
-    pub fn ratio(&mut self, what: &str, ours: f64, limit_name: &str, limit: f64, aim: f64) {
+    /// A rate beside the rate of its limit; `aim` is the least ratio, where there is one.
+    pub fn ratio(&mut self, what: &str, ours: f64, limit_name: &str, limit: f64, aim: Option<f64>) {
         let ratio = ours / limit;
         self.push(Row {
             what: what.into(),
             ours: format!("{}/s", thousands(ours)),
             limit: format!("{limit_name}: {}/s", thousands(limit)),
             ratio: Some(ratio),
-            aim: format!(">= {aim:.1}"),
-            met: Some(ratio >= aim),
+            aim: aim.map(|aim| format!(">= {aim:.1}")).unwrap_or_default(),
+            met: aim.map(|aim| ratio >= aim),
         });
     }
 

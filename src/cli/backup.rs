@@ -7,7 +7,7 @@ use clap::Args;
 use regatta_store::sqlite::{self, Contents};
 use serde_json::json;
 
-use super::migrate::database_path;
+use super::database::DatabaseArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::node::store_failure;
@@ -35,13 +35,8 @@ pub struct Backup {
     #[arg(long)]
     force: bool,
 
-    /// The database, sqlite:PATH [default: sqlite:DIR/regatta.db]
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-
-    /// The folder of the default database [default: ~/.local/share/regatta]
-    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 
     /// Print JSON
     #[arg(long)]
@@ -50,7 +45,7 @@ pub struct Backup {
 
 impl Backup {
     pub fn run(self, context: &Context) -> Outcome {
-        let database = database_path(context, self.database.as_deref(), self.data_dir.as_deref())?;
+        let database = self.database.path(context)?;
         let output = self.output.unwrap_or_else(|| PathBuf::from(format!("regatta-{}.db", file_stamp())));
         let contents = sqlite::backup(&database, &output, self.force).map_err(store_failure)?;
         if self.json {

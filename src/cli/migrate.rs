@@ -1,15 +1,14 @@
 //! `regatta migrate`: the schema of a database.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 use clap::Args;
 use regatta_store::sqlite;
 use serde_json::json;
 
-use super::serve::database;
+use super::database::DatabaseArgs;
 use crate::context::Context;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::node::store_failure;
 use crate::ui;
 use crate::ui::style::{GOOD, WARN};
@@ -27,13 +26,8 @@ Examples:
   regatta migrate --check
   regatta migrate --database sqlite:/var/lib/regatta/regatta.db")]
 pub struct Migrate {
-    /// The database, sqlite:PATH [default: sqlite:DIR/regatta.db]
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-
-    /// The folder of the default database [default: ~/.local/share/regatta]
-    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 
     /// Only show what has been applied and what would be
     #[arg(long)]
@@ -44,20 +38,9 @@ pub struct Migrate {
     json: bool,
 }
 
-/// The database's file: the one that was named, else the one in the data folder.
-///
-/// # Errors
-/// When the name is none, or there is no folder.
-pub fn database_path(context: &Context, url: Option<&str>, data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
-    match url.or(context.file.serve.database.as_deref()) {
-        Some(url) => database(url),
-        None => Ok(context.data_dir(data_dir)?.join("regatta.db")),
-    }
-}
-
 impl Migrate {
     pub fn run(self, context: &Context) -> Outcome {
-        let path = database_path(context, self.database.as_deref(), self.data_dir.as_deref())?;
+        let path = self.database.path(context)?;
         let missing =
             |schema: &[sqlite::SchemaChange]| schema.iter().filter(|change| change.applied_at.is_none()).count();
         let mut schema = sqlite::schema(&path).map_err(store_failure)?;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod completions;
+mod database;
 mod load;
 mod migrate;
 mod restore;

@@ -8,7 +8,7 @@ use regatta_store::sqlite;
 use serde_json::json;
 
 use super::backup::{file_stamp, in_words, print_json};
-use super::migrate::database_path;
+use super::database::DatabaseArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::node::store_failure;
@@ -37,13 +37,8 @@ pub struct Restore {
     #[arg(long)]
     force: bool,
 
-    /// The database, sqlite:PATH [default: sqlite:DIR/regatta.db]
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-
-    /// The folder of the default database [default: ~/.local/share/regatta]
-    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 
     /// Print JSON
     #[arg(long)]
@@ -52,7 +47,7 @@ pub struct Restore {
 
 impl Restore {
     pub fn run(self, context: &Context) -> Outcome {
-        let database = database_path(context, self.database.as_deref(), self.data_dir.as_deref())?;
+        let database = self.database.path(context)?;
         let now = time::now().as_micros();
         let restored = sqlite::restore(&self.file, &database, self.force, &file_stamp(), now).map_err(store_failure)?;
         if self.json {

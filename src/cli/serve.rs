@@ -1,11 +1,12 @@
 //! `regatta serve`: a server node.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use regatta_server::{Access, Tls};
 
+use super::database::DatabaseArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
@@ -38,13 +39,8 @@ pub struct Serve {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     listen: Vec<String>,
 
-    /// The store, sqlite:PATH [default: sqlite:DIR/regatta.db]
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-
-    /// The folder of the default store [default: ~/.local/share/regatta]
-    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 
     /// How long a worker may be silent before its work goes to another [default: 90]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -78,10 +74,7 @@ impl Serve {
         let file = &context.file.serve;
         logging::start(&self.log, file.log_format, file.log_level.as_deref(), &context.globals, "info")?;
         let mut signals = Signals::take()?;
-        let database = match self.database.as_deref().or(file.database.as_deref()) {
-            Some(url) => database(url)?,
-            None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
-        };
+        let database = self.database.path(context)?;
         let node = NodeOptions {
             listen: listen(self.listen, file.listen.as_deref()),
             database: database.clone(),
@@ -171,38 +164,9 @@ pub fn listen(flags: Vec<String>, file: Option<&str>) -> Vec<String> {
     }
 }
 
-/// The file of a database URL.
-///
-/// # Errors
-/// When it is none that this version knows.
-pub fn database(url: &str) -> Result<PathBuf, Failure> {
-    let hint = "give sqlite:PATH, such as sqlite:/var/lib/regatta/regatta.db";
-    let path = match url.split_once(':') {
-        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
-        Some(("postgres" | "postgresql", _)) => {
-            return Err(Failure::usage("PostgreSQL comes in a later version of regatta").hint(hint));
-        }
-        _ => return Err(Failure::usage(format!("{url:?} is no database that regatta knows")).hint(hint)),
-    };
-    if path.is_empty() {
-        return Err(Failure::usage(format!("{url:?} names no file")).hint(hint));
-    }
-    Ok(Path::new(path).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_database_is_a_file_for_now() {
-        assert_eq!(database("sqlite:a/b.db").unwrap(), Path::new("a/b.db"));
-        assert_eq!(database("sqlite:///var/b.db").unwrap(), Path::new("/var/b.db"));
-        for (url, says) in [("postgres://h/db", "later version"), ("b.db", "no database"), ("sqlite:", "no file")] {
-            let failure = database(url).unwrap_err();
-            assert!(failure.exit == Exit::Usage && failure.what.contains(says), "{failure}");
-        }
-    }
 
     #[test]
     fn flags_come_before_the_file() {

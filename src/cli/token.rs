@@ -1,7 +1,6 @@
 //! `regatta token`: who may call a server that others can reach.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use regatta_client::api::Time;
@@ -12,7 +11,7 @@ use regatta_model::{Timestamp, TokenId};
 use regatta_store::sqlite::TokenFile;
 use serde_json::{Value, json};
 
-use super::serve::database;
+use super::database::DatabaseArgs;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::node::store_failure;
@@ -31,31 +30,14 @@ pub enum Command {
     Revoke(Revoke),
 }
 
-/// Where the tokens are.
-#[derive(Debug, Args)]
-struct Database {
-    /// The server's database, sqlite:PATH [default: sqlite:DIR/regatta.db]
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-
-    /// The folder of the default database [default: ~/.local/share/regatta]
-    #[arg(long, value_name = "DIR", env = "REGATTA_DATA", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
-}
-
-impl Database {
-    /// Opens the tokens; a database that is not there is made only for who makes a token.
-    fn open(&self, context: &Context, make: bool) -> Result<TokenFile, Failure> {
-        let path = match self.database.as_deref().or(context.file.serve.database.as_deref()) {
-            Some(url) => database(url)?,
-            None => context.data_dir(self.data_dir.as_deref())?.join("regatta.db"),
-        };
-        if !make && !path.exists() {
-            return Err(Failure::failed(format!("there is no database {}, so there are no tokens", path.display()))
-                .hint("name the server's with --database or --data-dir, or make a token: regatta token create"));
-        }
-        TokenFile::open(&path).map_err(store_failure)
+/// Opens the tokens; a database that is not there is made only for who makes a token.
+fn open(database: &DatabaseArgs, context: &Context, make: bool) -> Result<TokenFile, Failure> {
+    let path = database.path(context)?;
+    if !make && !path.exists() {
+        return Err(Failure::failed(format!("there is no database {}, so there are no tokens", path.display()))
+            .hint("name the server's with --database or --data-dir, or make a token: regatta token create"));
     }
+    TokenFile::open(&path).map_err(store_failure)
 }
 
 /// What a token may do.
@@ -105,7 +87,7 @@ pub struct Create {
     json: bool,
 
     #[command(flatten)]
-    database: Database,
+    database: DatabaseArgs,
 }
 
 /// See which tokens there are
@@ -124,7 +106,7 @@ pub struct List {
     json: bool,
 
     #[command(flatten)]
-    database: Database,
+    database: DatabaseArgs,
 }
 
 /// Make tokens count for nothing
@@ -142,7 +124,7 @@ pub struct Revoke {
     tokens: Vec<String>,
 
     #[command(flatten)]
-    database: Database,
+    database: DatabaseArgs,
 }
 
 impl Command {
@@ -165,7 +147,7 @@ impl Create {
             return Err(Failure::usage(format!("the name of a token is a line of at most {NAME} characters"))
                 .hint("give a shorter one with --name"));
         }
-        let tokens = self.database.open(context, true)?;
+        let tokens = open(&self.database, context, true)?;
         let (row, secret) = mint(self.role.into(), &self.name, now())
             .map_err(|error| Failure::failed(format!("no token could be made: {error}")))?;
         tokens.add(&row).map_err(store_failure)?;
@@ -194,7 +176,7 @@ impl Create {
 
 impl List {
     fn run(self, context: &Context) -> Outcome {
-        let mut rows = self.database.open(context, false)?.list().map_err(store_failure)?;
+        let mut rows = open(&self.database, context, false)?.list().map_err(store_failure)?;
         rows.retain(|row| self.all || row.revoked_at.is_none());
         if self.json {
             ui::json::print(&rows.iter().map(as_json).collect::<Vec<_>>())?;
@@ -221,7 +203,7 @@ impl List {
 
 impl Revoke {
     fn run(self, context: &Context) -> Outcome {
-        let tokens = self.database.open(context, false)?;
+        let tokens = open(&self.database, context, false)?;
         let rows = tokens.list().map_err(store_failure)?;
         // All are found before the first is revoked.
         let ids = self.tokens.iter().map(|named| find(&rows, named)).collect::<Result<Vec<_>, _>>()?;

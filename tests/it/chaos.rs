@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
@@ -32,29 +32,29 @@ echo "$REGATTA_SUBTASK_ID" >> "$1/ends"
 echo "{\"subtask\": \"$REGATTA_SUBTASK_ID\", \"attempt\": $REGATTA_ATTEMPT}"
 "#;
 
-/// Seeded chance (SplitMix64, Steele, Lea and Flood 2014).
-struct Chance(AtomicU64);
+/// Seeded chance, a stream for each who draws, so that a seed means the same whoever is faster (SplitMix64, Steele, Lea and Flood 2014).
+struct Chance(u64);
 
 impl Chance {
     /// A number below `end`.
-    fn below(&self, end: u64) -> u64 {
-        let state = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed).wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % end
     }
 
-    fn pause(&self, low_ms: u64, high_ms: u64) {
+    fn pause(&mut self, low_ms: u64, high_ms: u64) {
         std::thread::sleep(Duration::from_millis(low_ms + self.below(high_ms - low_ms)));
     }
 }
 
 /// A client: submits tasks and writes down which were acknowledged. It tries again, with the same key, until it knows.
-fn client(number: u64, address: &str, dir: &Path, chance: &Chance, over: &AtomicBool) -> BTreeMap<String, u64> {
+fn client(number: u64, address: &str, dir: &Path, mut chance: Chance, over: &AtomicBool) -> BTreeMap<String, u64> {
     let mut acknowledged = BTreeMap::new();
     let mut count = 0;
     while !over.load(Ordering::Relaxed) {
-        let step = |name: &str, after: &[&str]| {
+        let mut step = |name: &str, after: &[&str]| {
             let seconds = format!("0.{}", chance.below(7));
             let argv = json!(["sh", dir.join("tool.sh"), dir, seconds]);
             json!({"name": name, "tool": "command", "input": {"argv": argv}, "depends_on": after})
@@ -121,7 +121,7 @@ impl Fleet {
     }
 
     /// Kills something, or stops it for longer than its lease.
-    fn strike(&mut self, chance: &Chance) -> String {
+    fn strike(&mut self, chance: &mut Chance) -> String {
         match chance.below(10) {
             0..=3 => {
                 let Platform { mut process, home, .. } = self.platform.take().unwrap();
@@ -172,7 +172,7 @@ fn killed_over_and_over_it_loses_nothing_and_does_nothing_twice() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
     let seed = number("REGATTA_KILL_SEED").unwrap_or(now);
     println!("{rounds} rounds; the same choices again: REGATTA_KILL_SEED={seed}");
-    let chance = Chance(AtomicU64::new(seed));
+    let mut chance = Chance(seed);
 
     let home = Home::new();
     let dir = home.path("work");
@@ -186,13 +186,17 @@ fn killed_over_and_over_it_loses_nothing_and_does_nothing_twice() {
 
     let over = AtomicBool::new(false);
     let acknowledged: Vec<BTreeMap<String, u64>> = std::thread::scope(|scope| {
-        let (address, dir, chance, over) = (&address, &dir, &chance, &over);
-        let clients: Vec<_> =
-            (0..CLIENTS).map(|number| scope.spawn(move || client(number, address, dir, chance, over))).collect();
+        let (address, dir, over) = (&address, &dir, &over);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let chance = Chance(seed.wrapping_add(1 + number));
+                scope.spawn(move || client(number, address, dir, chance, over))
+            })
+            .collect();
         let reader = scope.spawn(move || reader(address, over));
         for round in 0..rounds {
             chance.pause(100, 1_500);
-            println!("round {round}: {}", fleet.strike(chance));
+            println!("round {round}: {}", fleet.strike(&mut chance));
         }
         over.store(true, Ordering::Relaxed);
         reader.join().unwrap();
@@ -203,7 +207,6 @@ fn killed_over_and_over_it_loses_nothing_and_does_nothing_twice() {
 
 /// Compares what clients were told, what ran, and what the server has.
 fn check(fleet: &Fleet, tasks: &[String]) {
-    let platform = fleet.platform.as_ref().unwrap();
     let get = |path: &str| {
         until("an answer", || match call(&fleet.address, "GET", path, None, &Value::Null) {
             Ok((200, answer)) => Some(answer),
@@ -216,7 +219,10 @@ fn check(fleet: &Fleet, tasks: &[String]) {
         ends.lines().any(|line| line == subtask)
     };
     for id in tasks {
-        let task = platform.ended(id);
+        let task = until("a task to end", || {
+            let task = get(&format!("/tasks/{id}"));
+            matches!(task["status"].as_str(), Some("completed" | "failed" | "cancelled")).then_some(task)
+        });
         assert_eq!(task["status"], "completed", "{task:#}");
         for summary in task["subtasks"].as_array().unwrap() {
             let id = summary["subtask_id"].as_str().unwrap();

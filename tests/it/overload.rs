@@ -85,7 +85,7 @@ fn a_flood_is_taken_or_refused_in_words_and_the_fleet_lives() {
         refused.into_inner(),
         beats.into_inner()
     );
-    // Bounded: what waits is bounded, and so is what is cached. Two thousand batches of 200 KiB would be 400 MB.
+    // What waits and what is cached is bounded, however much is sent.
     assert!(most < 400 * 1024, "{most} KiB");
     let (_, list) = call(&address, "GET", "/tasks?limit=1", None, &Value::Null).unwrap();
     assert_eq!(list["total"], made, "what was acknowledged is there, and nothing else");

@@ -52,6 +52,22 @@ pub struct TaskText {
     pub deferred_steps: Option<Json>,
 }
 
+impl TaskText {
+    /// A description, and everything else as where a caller names nothing.
+    pub fn plain(description: impl Into<Arc<str>>) -> Self {
+        Self {
+            description: description.into(),
+            requirements: None,
+            metadata: None,
+            checkpoint_frequency: CheckpointFrequency::Medium,
+            privacy: Privacy::Normal,
+            tool_preferences: "[]".into(),
+            requires: "{}".into(),
+            deferred_steps: None,
+        }
+    }
+}
+
 /// When a task is planned and begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {

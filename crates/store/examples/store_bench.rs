@@ -20,7 +20,7 @@ use regatta_model::plan::{Brief, NewSteps, plan};
 use regatta_model::routing::{Labels, Offer};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::worker::{Profile, Registration};
-use regatta_model::{CheckpointFrequency, LaneKey, Priority, Privacy, Span, TaskId, TaskType, Timestamp, WorkerId};
+use regatta_model::{LaneKey, Priority, Privacy, Span, TaskId, TaskType, Timestamp, WorkerId};
 use regatta_store::sqlite::{Options, SqliteStore, migrate};
 use regatta_store::{Committed, Sink, Store, StoreExt};
 use rusqlite::{Connection, params};
@@ -67,16 +67,7 @@ fn new_task() -> Result<NewTask, Failed> {
         user: "local".into(),
         task_type: TaskType::DevelopFeature,
         priority: Priority::Normal,
-        text: TaskText {
-            description: description.clone(),
-            requirements: None,
-            metadata: None,
-            checkpoint_frequency: CheckpointFrequency::Medium,
-            privacy: Privacy::Normal,
-            tool_preferences: "[]".into(),
-            requires: "{}".into(),
-            deferred_steps: None,
-        },
+        text: TaskText::plain(description.clone()),
         start: Start::Now,
         plan: Some(NewPlan { steps: NewSteps { first: 0, steps }, total }),
     })

@@ -50,14 +50,8 @@ async fn a_plan_that_was_cut_off_is_finished() {
         task_type: TaskType::Custom,
         priority: Priority::Normal,
         text: TaskText {
-            description: "A long plan".into(),
-            requirements: None,
-            metadata: None,
-            checkpoint_frequency: CheckpointFrequency::Medium,
-            privacy: Privacy::Normal,
-            tool_preferences: "[]".into(),
-            requires: "{}".into(),
             deferred_steps: Some(serde_json::to_string(&steps).unwrap().into()),
+            ..TaskText::plain("A long plan")
         },
         start: Start::Now,
         plan: Some(NewPlan { steps: first, total: 1_200 }),

@@ -78,16 +78,7 @@ impl World {
         let total = plan.steps.len() as u32;
         let plan = (start == Start::Now)
             .then(|| NewPlan { steps: plan.chunks(written).into_iter().next().expect("a chunk"), total });
-        let text = TaskText {
-            description: brief.description.into(),
-            requirements: None,
-            metadata: None,
-            checkpoint_frequency: CheckpointFrequency::Medium,
-            privacy: Privacy::Normal,
-            tool_preferences: "[]".into(),
-            requires: "{}".into(),
-            deferred_steps: None,
-        };
+        let text = TaskText::plain(brief.description);
         let task = NewTask {
             id,
             user: "someone".into(),

@@ -298,16 +298,7 @@ pub fn new_task(steps: &[(&str, &[&str])]) -> NewTask {
         user: "local".into(),
         task_type: TaskType::Custom,
         priority: Priority::Normal,
-        text: TaskText {
-            description: "do what is to be done".into(),
-            requirements: None,
-            metadata: Some(r#"{"b":1,"a":2}"#.into()),
-            checkpoint_frequency: CheckpointFrequency::Medium,
-            privacy: Privacy::Normal,
-            tool_preferences: "[]".into(),
-            requires: "{}".into(),
-            deferred_steps: None,
-        },
+        text: TaskText { metadata: Some(r#"{"b":1,"a":2}"#.into()), ..TaskText::plain("do what is to be done") },
         start: if plan.is_some() { Start::Now } else { Start::OnRequest },
         plan,
     }

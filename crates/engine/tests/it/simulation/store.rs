@@ -97,13 +97,18 @@ impl Durable {
             trace.write_i64(now.0);
             trace.write(name.as_bytes());
         }
-        self.store.inspect(|memory| self.history.lock().check(memory));
+        self.look(|memory| self.history.lock().check(memory));
         Ok(answer)
+    }
+
+    /// Looks at everything there is, as those do who pick something of it.
+    pub fn look<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        self.store.inspect(look)
     }
 
     /// How the attempt with this epoch ended; `None` while it is current, or when it is not known any more.
     pub fn outcome(&self, subtask: SubtaskId, epoch: i64) -> Option<AttemptOutcome> {
-        self.store.inspect(|memory| {
+        self.look(|memory| {
             let (key, _) = memory.subtasks.iter().find(|(_, (row, _))| row.head.id == subtask)?;
             let attempts = memory.attempts.get(key)?;
             attempts.iter().find(|attempt| i64::from(attempt.attempt) == epoch >> 32).map(|attempt| attempt.outcome)
@@ -118,7 +123,7 @@ impl Durable {
 
     /// What has not ended, for people.
     pub fn unfinished(&self) -> Vec<String> {
-        self.store.inspect(|memory| {
+        self.look(|memory| {
             let tasks =
                 memory.tasks.values().filter(|(row, _)| !row.status.is_ended()).map(|(row, _)| format!("{row:?}"));
             let subtasks = memory.subtasks.values().filter(|(row, _)| !row.state.is_ended());
@@ -129,7 +134,7 @@ impl Durable {
 
     pub fn story(&self) -> Story {
         let (story, hasher) = &*self.story.lock();
-        let (attempts, lost) = self.store.inspect(|memory| {
+        let (attempts, lost) = self.look(|memory| {
             let attempts = memory.subtasks.values().map(|(row, _)| u64::from(row.attempt)).sum();
             let lost = memory.attempts.values().flatten().filter(|attempt| attempt.outcome == AttemptOutcome::Lost);
             (attempts, lost.count() as u64)
@@ -139,7 +144,7 @@ impl Durable {
 
     /// After everything: what was acknowledged is there, and every result is that of the lease that was told so.
     pub fn last_look(&self, tasks: &[Acknowledged], floor: &Floor) {
-        self.store.inspect(|memory| {
+        self.look(|memory| {
             for task in tasks {
                 let row = memory.tasks.values().find(|(row, _)| row.head.id == task.id);
                 assert_eq!(row.is_some(), !task.deleted, "an acknowledged task is kept until it is deleted: {task:?}");
@@ -259,11 +264,4 @@ reads! {
     revoke_token(id: TokenId, now: Timestamp) -> bool;
     tokens() -> Vec<TokenRow>;
     token(hash: TokenHash) -> Option<TokenRow>;
-}
-
-/// Which workers and tasks there are, for those who pick one.
-impl Durable {
-    pub fn look<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
-        self.store.inspect(look)
-    }
 }

@@ -119,16 +119,7 @@ mod tests {
             user: "local".into(),
             task_type: TaskType::Custom,
             priority: Priority::Normal,
-            text: TaskText {
-                description: "a task".into(),
-                requirements: None,
-                metadata: None,
-                checkpoint_frequency: CheckpointFrequency::Medium,
-                privacy: Privacy::Normal,
-                tool_preferences: "[]".into(),
-                requires: "{}".into(),
-                deferred_steps: None,
-            },
+            text: TaskText::plain("a task"),
             start: Start::Now,
             plan: Some(NewPlan { steps: NewSteps { first: 0, steps: plan.steps }, total }),
         }
