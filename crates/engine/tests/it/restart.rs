@@ -5,7 +5,7 @@ use regatta_engine::store::StoreExt;
 use regatta_model::command::Reported;
 use regatta_model::plan::{self, Brief};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
-use regatta_model::{CheckpointFrequency, Priority, Privacy, TaskId, TaskStatus, TaskType};
+use regatta_model::{Priority, Privacy, TaskId, TaskStatus, TaskType};
 
 use crate::rig::{Rig, assigned, step, task};
 

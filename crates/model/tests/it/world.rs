@@ -14,8 +14,7 @@ use regatta_model::subtask::SubtaskRow;
 use regatta_model::task::{NewPlan, NewTask, Start, TaskRow, TaskText};
 use regatta_model::worker::{Profile, Registration};
 use regatta_model::{
-    CheckpointFrequency, LaneKey, Lease, Priority, Privacy, Span, SubtaskId, TaskId, TaskType, Timestamp, WorkerId,
-    WorkerStatus,
+    LaneKey, Lease, Priority, Privacy, Span, SubtaskId, TaskId, TaskType, Timestamp, WorkerId, WorkerStatus,
 };
 use uuid::Uuid;
 

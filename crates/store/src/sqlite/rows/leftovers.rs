@@ -81,7 +81,7 @@ mod tests {
     use regatta_model::plan::{self, Brief, NewSteps, Step};
     use regatta_model::routing::Labels;
     use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
-    use regatta_model::{CheckpointFrequency, Priority, Privacy, Span, TaskId, TaskType, Timestamp};
+    use regatta_model::{Priority, Privacy, Span, TaskId, TaskType, Timestamp};
     use uuid::Uuid;
 
     use super::*;
