@@ -1,4 +1,7 @@
 //! SIGINT (Ctrl-C) and SIGTERM: for servers the first drains and the second ends at once; who watches is done with either.
+//! And the end of the process that started this one.
+
+use std::io::Read;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -39,4 +42,18 @@ pub async fn interrupted() {
         // Without handlers a signal ends the process by itself.
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Ready when standard input ends: the process that started this one held it open while it lived.
+pub async fn parent_gone() {
+    // A thread of its own: a blocking read of standard input cannot be called off.
+    let (sender, gone) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        let mut buffer = [0; 256];
+        while stdin.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        // Nobody listens when the process has left already.
+        let _ = sender.send(());
+    });
+    let _ = gone.await;
 }

@@ -5,6 +5,7 @@ mod completions;
 mod database;
 mod load;
 mod migrate;
+mod perf;
 mod restore;
 mod serve;
 mod status;
@@ -63,6 +64,7 @@ enum Command {
     Workers(workers::Command),
     Status(status::Status),
     Load(Box<load::Load>),
+    Perf(Box<perf::Perf>),
     /// Make, list and revoke tokens, on the server's database
     #[command(subcommand)]
     Token(token::Command),
@@ -140,6 +142,7 @@ impl Command {
             Self::Workers(command) => client_side(context, command.run(context)),
             Self::Status(command) => client_side(context, command.run(context)),
             Self::Load(command) => command.run(context),
+            Self::Perf(command) => command.run(context),
             Self::Token(command) => command.run(context),
             Self::Migrate(command) => command.run(context),
             Self::Backup(command) => command.run(context),

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
 use crate::node::{Node, NodeOptions, Retain};
 use crate::ready::Ready;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::ui::style::{BAD, paint};
 
 /// Where a server listens when nobody says.
@@ -65,6 +65,10 @@ pub struct Serve {
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
+    /// Drain when standard input ends: the process that started this one holds it open while it lives
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+
     #[command(flatten)]
     log: LogArgs,
 }
@@ -108,6 +112,7 @@ impl Serve {
                 return Ok(Exit::Done);
             }
             () = signals.next() => tracing::info!("draining; once more to stop at once"),
+            () = signals::parent_gone(), if self.exit_with_parent => tracing::info!("the process that started this one is gone"),
         }
         drop(drain);
         tokio::select! {

@@ -1,6 +1,6 @@
 //! `regatta worker`: a worker agent.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser};
@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
 use crate::node::with_hint;
+use crate::signals;
 
 /// A worker agent
 ///
@@ -153,19 +154,9 @@ fn help() -> Outcome {
 
 /// The parent is gone, and with it the server: nothing is worth waiting for.
 async fn parent_gone(handle: Handle) {
-    // A thread of its own: a blocking read of standard input cannot be called off.
-    let (sender, gone) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut buffer = [0; 256];
-        while stdin.read(&mut buffer).is_ok_and(|count| count > 0) {}
-        // Nobody listens when the worker has left already.
-        let _ = sender.send(());
-    });
-    if gone.await.is_ok() {
-        tracing::info!("the process that started this worker is gone; leaving");
-        handle.stop_now();
-    }
+    signals::parent_gone().await;
+    tracing::info!("the process that started this worker is gone; leaving");
+    handle.stop_now();
 }
 
 fn build_failure(error: BuildError) -> Failure {

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("regatta-worker", &["regatta-model", "regatta-api", "regatta-client"]),
     ("regatta-stats", &[]),
     ("regatta-load", &["regatta-stats"]),
+    ("regatta-perf", &["regatta-load", "regatta-client", "regatta-stats"]),
 ];
 
 #[test]

@@ -13,6 +13,7 @@ mod kill;
 mod load;
 mod output;
 mod overload;
+mod perf;
 mod rig;
 mod settings;
 mod stop;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+pub use regatta_store::delayed;
 use regatta_store::{Timed, Timing};
 
 /// The stages of a request that the engine knows of; a stage that was not used is `None`.
@@ -60,5 +61,6 @@ pub(crate) fn book<T>(timed: Timed<T>) -> T {
 
 /// Books what a look into the cache took.
 pub(crate) fn book_cache(since: Instant) {
+    delayed("cache");
     with(|stages| add(&mut stages.cache, since.elapsed().max(Duration::from_nanos(1))));
 }

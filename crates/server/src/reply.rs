@@ -9,6 +9,8 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
+use regatta_engine::timing::delayed;
+
 use crate::problem::Failure;
 use crate::request;
 
@@ -72,6 +74,7 @@ impl Written {
     /// A 500 for what cannot be JSON.
     pub(crate) fn new<T: Serialize>(body: &T, tagged: bool) -> Result<Self> {
         let since = Instant::now();
+        delayed("ser");
         let mut text = Vec::with_capacity(256);
         serde_json::to_writer(&mut text, body).map_err(|error| Failure::internal(&error))?;
         let tag = tagged.then(|| etag(&text)).flatten();

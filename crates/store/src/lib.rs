@@ -5,10 +5,12 @@
 //! Not here: HTTP, policy, clocks (the caller says what time it is).
 
 mod attempt;
+mod delayed;
 pub mod memory;
 pub mod query;
 pub mod sqlite;
 mod traits;
 
+pub use delayed::delayed;
 pub use query::*;
 pub use traits::{Committed, Sink, Store, StoreError, StoreExt, Timed, Timing};

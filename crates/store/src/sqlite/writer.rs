@@ -18,7 +18,7 @@ use super::checkpoint::Checkpoints;
 use super::error::DbError;
 use super::queue::{Job, Queue};
 use super::rows::SqliteRows;
-use crate::{Sink, StoreError, Timed, Timing};
+use crate::{Sink, StoreError, Timed, Timing, delayed};
 
 /// How often the time of the last sweep is written down, at most.
 const SWEEP_NOTED_EVERY: Span = Span::seconds(5);
@@ -95,6 +95,7 @@ impl Writer {
 
     /// Runs one group and answers it; returns those for which there was no time.
     fn group(&mut self, mut jobs: Vec<Job>) -> Vec<Job> {
+        delayed("queue");
         let started = Instant::now();
         match self.transact(&jobs, started) {
             Ok(done) => {
@@ -171,10 +172,12 @@ impl Writer {
         if jobs[..answers.len()].iter().any(|job| matches!(job.command, Command::Sweep(_) | Command::Forget(_))) {
             self.rows.sweep_leftovers()?;
         }
+        delayed("db");
         effects.seal(&mut self.rows, latest)?;
         self.rows.flush()?;
         self.rows.keep_events(&effects.events)?;
         let started_commit = Instant::now();
+        delayed("commit");
         let committed = self.rows.conn().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         // Also after an error: it may have been written.
         self.version.fetch_add(1, Ordering::Release);

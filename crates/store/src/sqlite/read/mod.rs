@@ -20,7 +20,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use super::error::DbError;
 use super::open::{self, Options};
-use crate::{StoreError, Timed, Timing};
+use crate::{StoreError, Timed, Timing, delayed};
 
 /// A result of a read.
 type Result<T> = std::result::Result<T, DbError>;
@@ -87,12 +87,14 @@ impl Readers {
             return Err(StoreError::Closed);
         }
         let started = Instant::now();
+        delayed("pool");
         let kept = self.idle.lock().pop();
         let conn = match kept {
             Some(conn) => conn,
             None => open::reader(&self.options).map_err(DbError::from)?,
         };
         let pool = started.elapsed();
+        delayed("db");
         let value = read(&Reader { conn: &conn, statements: &self.statements });
         // After an error nothing of it may stay open, so the connection goes.
         if value.is_ok() {

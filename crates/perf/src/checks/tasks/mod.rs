@@ -1,0 +1,8 @@
+//! Many tasks.
+
+pub mod decomposition;
+pub mod execution;
+pub mod listing;
+pub mod mixed;
+pub mod query;
+pub mod submission;

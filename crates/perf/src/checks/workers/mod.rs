@@ -1,0 +1,6 @@
+//! Many workers.
+
+pub mod heartbeat;
+pub mod listing;
+pub mod presence;
+pub mod registration;
