@@ -5,6 +5,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::rig::{Home, Platform, Process, Ran, until};
+use crate::terminal::Terminal;
 
 /// Runs `regatta load` against a platform.
 fn load(platform: &Platform, arguments: &[&str]) -> Ran {
@@ -194,6 +195,182 @@ fn ctrl_c_writes_whole_reports() {
     }
 }
 
+/// A server that takes connections and never answers.
+fn silent() -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().map_while(Result::ok).collect::<Vec<_>>());
+    format!("http://{address}")
+}
+
+/// While users come, before anything was answered, while they are waited for, in the open model: the reports are whole.
+#[test]
+fn ctrl_c_at_any_moment() {
+    let platform = Platform::serve();
+    let home = &platform.home;
+    let nobody_answers = silent();
+    let file = scenario(home, "/api/v1/health");
+    for (host, arguments, wait_for, signals) in [
+        (&platform.url, &["-u", "500", "-r", "1", "-t", "1h"][..], "Ramping to 500 users", 1),
+        (&nobody_answers, &["-u", "5", "-r", "100", "-t", "1h"], "All users spawned", 1),
+        (&nobody_answers, &["-u", "5", "-r", "100", "-t", "1h", "-s", "1h"], "All users spawned", 2),
+        (&nobody_answers, &["-t", "1s", "-s", "1h"], "--run-time limit reached", 1),
+        (&platform.url, &["--arrival-rate", "20", "-t", "1h"], "/probe", 1),
+    ] {
+        let name = |suffix: &str| home.path(&format!("any{suffix}"));
+        let mut command = platform.command(&["load", "-H", host, "-f", &file, "--headless"]);
+        command.args(arguments).arg("--csv").arg(name("")).arg("--html").arg(name(".html"));
+        command.arg("--json-file").arg(name(""));
+        let mut process = Process::start(command, name(".log"));
+        until(wait_for, || process.output().contains(wait_for).then_some(()));
+        for count in 0..signals {
+            if count > 0 {
+                // The first one is heard: the users may finish what never ends.
+                until("the first", || process.output().contains("interrupted, shutting down").then_some(()));
+            }
+            process.signal(Signal::INT);
+        }
+        let status = process.wait();
+        let interrupted = if wait_for.starts_with("--run-time") { 0 } else { 130 };
+        assert_eq!(status.code(), Some(interrupted), "{arguments:?}: {}", process.output());
+        let stats = std::fs::read_to_string(name("_stats.csv")).unwrap();
+        assert!(stats.lines().last().unwrap().starts_with(",Aggregated,"), "{arguments:?}: {stats}");
+        for csv in ["_stats_history.csv", "_failures.csv", "_exceptions.csv"] {
+            assert!(std::fs::read_to_string(name(csv)).unwrap().lines().count() > 0, "{arguments:?}: {csv}");
+        }
+        assert!(std::fs::read_to_string(name(".html")).unwrap().ends_with("</html>\n"), "{arguments:?}");
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(name(".json")).unwrap()).unwrap();
+        assert!(json.is_array(), "{json}");
+        assert!(process.output().contains("Response time percentiles"), "{arguments:?}: {}", process.output());
+        for file in [".log", "_stats.csv", "_stats_history.csv", "_failures.csv", "_exceptions.csv", ".html", ".json"] {
+            std::fs::remove_file(name(file)).unwrap();
+        }
+    }
+}
+
+/// Each flag that Locust's users know means what it means there.
+#[test]
+fn the_flags_of_locusts_users() {
+    let platform = Platform::serve();
+    let home = &platform.home;
+    let file = home.path("tagged.toml");
+    let task = |path: &str, tags: &str| format!("[[users.tasks]]\nget = \"{path}\"\ntags = [{tags}]\n");
+    let class = |name: &str| format!("[[users]]\nname = \"{name}\"\nwait = {{ constant = \"20ms\" }}\n");
+    let text = [
+        class("One"),
+        task("/api/v1/health", "\"a\""),
+        task("/api/v1/stats", "\"b\", \"c\""),
+        class("Two"),
+        task("/api/v1/workers", "\"c\""),
+    ];
+    std::fs::write(&file, text.concat()).unwrap();
+    let file = file.to_str().unwrap();
+    let run = |more: &[&str]| load(&platform, &[&["-f", file, "-u", "4", "-r", "100", "-t", "1"], more].concat()).ok();
+    let paths = |ran: &Ran| {
+        let rows = ran.json();
+        let names = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let (health, stats, workers) = ("/api/v1/health", "/api/v1/stats", "/api/v1/workers");
+    assert_eq!(paths(&run(&["--json", "--headless"])), [health, stats, workers]);
+    assert_eq!(paths(&run(&["--json", "--tags", "a"])), [health]);
+    assert_eq!(paths(&run(&["--json", "--headless", "-T", "a", "b"])), [health, stats]);
+    assert_eq!(paths(&run(&["--json", "--exclude-tags", "c"])), [health]);
+    assert_eq!(paths(&run(&["--json", "-T", "c", "-E", "b"])), [workers]);
+    assert_eq!(paths(&run(&["--json", "Two"])), [workers]);
+
+    let environment = |pairs: &[(&str, &str)]| {
+        let mut command = platform.command(&["load"]);
+        command.env("LOCUST_HOST", &platform.url).env("LOCUST_LOCUSTFILE", file).env("LOCUST_JSON", "true");
+        Ran::from(command.envs(pairs.iter().copied()).output().unwrap()).ok()
+    };
+    let ran = environment(&[
+        ("LOCUST_USERS", "3"),
+        ("LOCUST_SPAWN_RATE", "100"),
+        ("LOCUST_RUN_TIME", "1s"),
+        ("LOCUST_HEADLESS", "1"),
+        ("LOCUST_TAGS", "b"),
+        ("LOCUST_USER_CLASSES", "One"),
+    ]);
+    assert_eq!(paths(&ran), [stats]);
+    assert!(ran.stderr.contains("All users spawned: {\"One\": 3} (3 total users)"), "{}", ran.stderr);
+
+    // The page that is not there yet: what belongs to it is taken, and the run begins and ends by itself.
+    let ran = run(&["--autostart", "--autoquit", "1", "--web-host", "localhost", "-P", "8089"]);
+    assert!(ran.stderr.contains("The web page comes with a later version"), "{}", ran.stderr);
+    let ran = run(&["--headless", "--reset-stats", "--print-stats"]);
+    assert!(ran.stderr.contains("Resetting stats") && ran.stderr.contains("All users spawned"), "{}", ran.stderr);
+    let ran = run(&["--headless", "-L", "ERROR", "--only-summary"]);
+    assert!(!ran.stderr.contains("/INFO/"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("Aggregated").count(), 2, "each table once: {}", ran.stderr);
+    assert!(run(&["--headless", "--processes", "-1"]).stderr.contains("Aggregated"));
+
+    let prefix = home.path("full");
+    run(&[
+        "--headless",
+        "--csv",
+        prefix.to_str().unwrap(),
+        "--csv-full-history",
+        "--json-file",
+        prefix.to_str().unwrap(),
+    ]);
+    let history = std::fs::read_to_string(home.path("full_stats_history.csv")).unwrap();
+    for name in [health, stats, workers, "Aggregated"] {
+        assert!(history.lines().any(|line| line.split(',').nth(3) == Some(name)), "{name}: {history}");
+    }
+    let rows: serde_json::Value = serde_json::from_slice(&std::fs::read(home.path("full.json")).unwrap()).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+}
+
+/// The keys of the terminal view: w W one and ten more, s S one and ten fewer, q the end.
+#[test]
+fn keys_steer_a_run() {
+    let platform = Platform::serve();
+    let file = scenario(&platform.home, "/api/v1/health");
+    let command = platform.command(&["load", "-H", &platform.url, "-f", &file, "-r", "1000"]);
+    let mut terminal = Terminal::start(command, 120, 30);
+    let users = |count: u64| {
+        let beginning = format!("{count} users ");
+        until(&beginning, || terminal.lines().iter().any(|line| line.starts_with(&beginning)).then_some(()));
+    };
+    users(1);
+    for (key, count) in [("w", 2), ("W", 12), ("s", 11), ("S", 1), ("w", 2)] {
+        terminal.press(key);
+        users(count);
+    }
+    terminal.press("q");
+    assert_eq!(terminal.wait().code(), Some(0), "{:?}", terminal.lines());
+    assert!(terminal.lines().iter().any(|line| line.contains("Response time percentiles")), "{:?}", terminal.lines());
+}
+
+/// What happens over WebSockets, when it is asked for: a worker on its line, and a watcher.
+#[test]
+fn the_built_in_classes_over_websockets() {
+    let platform = Platform::serve();
+    let arguments = ["-u", "4", "-r", "100", "-t", "4s", "--headless", "--json", "AgentUser", "WatcherUser"];
+    let ran = load(&platform, &arguments).ok();
+    let rows = ran.json();
+    let names: Vec<String> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{} {}", row["method"].as_str().unwrap(), row["name"].as_str().unwrap()))
+        .collect();
+    for name in [
+        "POST /api/v1/tasks",
+        "WS /api/v1/workers/{id}/ws",
+        "WSR /api/v1/workers/{id}/ws task_assignment",
+        "WSR /api/v1/workers/{id}/ws result_ack",
+        "WS /api/v1/ws/tasks/{id}/logs",
+        "POST /api/v1/subtasks/{id}/log",
+        "WSR /api/v1/ws/tasks/{id}/logs log",
+    ] {
+        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+    }
+    assert!(!ran.stderr.contains("Error report") && !ran.stderr.contains("Exceptions"), "{}", ran.stderr);
+    assert_eq!(inventory(&platform), (0, 0));
+}
+
 #[test]
 fn what_cannot_be_run_is_told() {
     let home = Home::new();
@@ -224,7 +401,10 @@ fn what_cannot_be_run_is_told() {
 fn looking_does_nothing() {
     let home = Home::new();
     let list = home.run(["load", "--list"]).ok();
-    assert_eq!(list.stdout, "Available Users:\n    WorkerUser\n    TaskUser\n    MixedUser\n");
+    assert_eq!(
+        list.stdout,
+        "Available Users:\n    WorkerUser\n    TaskUser\n    MixedUser\n    AgentUser\n    WatcherUser\n"
+    );
     let ratio = home.run(["load", "--show-task-ratio", "MixedUser"]).ok();
     assert!(ratio.stdout.contains("  * 30.0% GET /api/v1/workers\n"), "{}", ratio.stdout);
     let schema = home.run(["load", "--schema"]).ok().json();
@@ -245,5 +425,5 @@ fn the_examples_can_be_read() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 4);
 }

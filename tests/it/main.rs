@@ -11,6 +11,7 @@ mod http;
 mod in_place;
 mod kill;
 mod load;
+mod locust;
 mod output;
 mod overload;
 mod perf;

@@ -21,6 +21,7 @@ pub struct Terminal {
     child: Child,
     screen: Arc<Mutex<Screen>>,
     reader: Option<std::thread::JoinHandle<()>>,
+    keys: OwnedFd,
 }
 
 impl Terminal {
@@ -37,17 +38,23 @@ impl Terminal {
         let child = command.spawn().unwrap();
         // It holds our ends of the terminal: without them the master ends when the child does.
         drop(command);
+        let keys = master.try_clone().unwrap();
         let screen = Arc::new(Mutex::new(Screen::new(usize::from(columns), usize::from(rows))));
         let reader = std::thread::spawn({
             let screen = Arc::clone(&screen);
             move || read(master, &screen)
         });
-        Self { child, screen, reader: Some(reader) }
+        Self { child, screen, reader: Some(reader), keys }
     }
 
     /// The lines that scrolled out above, and those on the screen, without blanks at their ends.
     pub fn lines(&self) -> Vec<String> {
         self.screen.lock().lines()
+    }
+
+    /// Types these keys.
+    pub fn press(&self, keys: &str) {
+        rustix::io::write(&self.keys, keys.as_bytes()).unwrap();
     }
 
     /// Whether the cursor shows.

@@ -22,6 +22,8 @@ Examples:
                                               200 tasks a second, however long they take; fails when they are slow
   regatta load -f shop.toml --stages 30s:100,1m:500 --max-fail-ratio 0.01
                                               from 0 to 100 tasks a second in 30 s, to 500 in another minute
+  regatta load --worker --master-host 10.0.0.5 -f shop.toml
+                                              a worker of `locust -f locustfile.py --master` there
   regatta load --list                         the user classes there are
   regatta load --schema                       the JSON schema of scenario files, for your editor
 
@@ -100,17 +102,51 @@ pub struct Load {
     )]
     pub web_port: u16,
 
-    /// Threads [default: the cores]
-    #[arg(long, visible_alias = "processes", value_name = "N")]
-    pub threads: Option<usize>,
+    /// Threads; -1: the cores [default: the cores]
+    #[arg(long, visible_alias = "processes", value_name = "N", allow_negative_numbers = true)]
+    pub threads: Option<i64>,
 
     /// So long users may finish what they do when the run ends, like 10 or 10s
     #[arg(short = 's', long, value_name = "TIME", value_parser = duration::parse, default_value = "0", env = "LOCUST_STOP_TIMEOUT", hide_env_values = true)]
     pub stop_timeout: Duration,
 
+    /// Speak HTTP/2: over https:// as the server agrees, over http:// at once; each user has a connection of its own
+    #[arg(long)]
+    pub http2: bool,
+
     /// Trust the certificates of this PEM file too
     #[arg(long, value_name = "FILE")]
     pub trust: Option<PathBuf>,
+
+    /// Join a Locust master, which says who runs, how many, where and how long; this scenario says what they do
+    #[arg(long, value_parser = FalseyValueParser::new(), env = "LOCUST_MODE_WORKER", hide_env_values = true, help_heading = "Past one machine", conflicts_with_all = ["arrival_rate", "stages", "threshold", "max_fail_ratio"])]
+    pub worker: bool,
+
+    /// The master
+    #[arg(
+        long,
+        value_name = "HOST",
+        default_value = "127.0.0.1",
+        env = "LOCUST_MASTER_NODE_HOST",
+        hide_env_values = true,
+        help_heading = "Past one machine"
+    )]
+    pub master_host: String,
+
+    /// Its port
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 5557,
+        env = "LOCUST_MASTER_NODE_PORT",
+        hide_env_values = true,
+        help_heading = "Past one machine"
+    )]
+    pub master_port: u16,
+
+    /// A master that is silent for so long is lost: the users are stopped, and this worker ends
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "60s", help_heading = "Past one machine")]
+    pub master_timeout: Duration,
 
     /// Only tasks with one of these tags
     #[arg(short = 'T', long, value_name = "TAG", num_args = 1.., env = "LOCUST_TAGS", hide_env_values = true, help_heading = "What runs")]
@@ -226,22 +262,32 @@ impl Load {
             let threshold = Threshold::parse(&format!("http_req_failed: rate<={ratio}"));
             thresholds.push(threshold.map_err(Failure::usage)?);
         }
-        if self.threads == Some(0) {
-            return Err(Failure::usage("--threads is at least 1"));
-        }
-        let defaults = Options::default();
+        let threads = self.threads()?;
         Ok(Options {
             users: self.users.unwrap_or(if arrivals.is_some() { OPEN_USERS } else { 1 }),
             spawn_rate: self.spawn_rate,
             run_time: self.run_time,
-            threads: self.threads.unwrap_or(defaults.threads),
+            threads,
             stop_timeout: self.stop_timeout,
             warm_up: self.warm_up,
             reset_stats: self.reset_stats,
             arrivals,
             thresholds,
             trust: self.trust.clone(),
+            http2: self.http2,
+            led: false,
         })
+    }
+
+    /// Threads of the engine.
+    pub fn threads(&self) -> Result<usize, Failure> {
+        match self.threads {
+            None | Some(-1) => Ok(Options::default().threads),
+            Some(threads) => usize::try_from(threads)
+                .ok()
+                .filter(|threads| *threads > 0)
+                .ok_or_else(|| Failure::usage("--threads is at least 1, or -1 for one a core")),
+        }
     }
 }
 

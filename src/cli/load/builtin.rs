@@ -8,11 +8,12 @@ use regatta_client::api::worker::WorkersQuery;
 use regatta_client::{Client, Options, RetryPolicy};
 use regatta_load::scenario::compile::Source;
 
-use crate::context::Context;
 use crate::exit::Failure;
 
 /// The label's name; its value is the run.
 const LABEL: &str = "regatta-load";
+/// The classes that run when none are named.
+pub const DEFAULT: [&str; 3] = ["WorkerUser", "TaskUser", "MixedUser"];
 /// Rows a page, as many as the server gives.
 const PAGE: u32 = 100;
 
@@ -29,14 +30,14 @@ pub fn source(token: Option<&str>) -> Source {
 ///
 /// # Errors
 /// When something is left, and how to find it.
-pub fn sweep(context: &Context, host: &str, run: &str) -> Result<(), Failure> {
+pub fn sweep(token: Option<&str>, host: &str, run: &str) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
     let options = Options {
         server: host.to_owned(),
-        token: context.token().map(str::to_owned),
+        token: token.map(str::to_owned),
         retry: RetryPolicy::within(std::time::Duration::from_secs(10)),
         ..Options::default()
     };

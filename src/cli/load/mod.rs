@@ -5,15 +5,17 @@
 //! - [`builtin`]: the user classes that know the platform
 //! - [`show`]: log lines, tables and files while it runs and at its end
 //! - [`terminal`]: the terminal view and its keys
+//! - [`worker`]: the engine under a Locust master
 
 mod args;
 mod builtin;
 mod show;
 mod terminal;
+mod worker;
 
 use std::path::Path;
 
-use regatta_load::engine::Error;
+use regatta_load::engine::{Error, Handle};
 use regatta_load::report::{html, json, tables};
 use regatta_load::scenario::compile::{Choices, Source};
 use regatta_load::{Engine, Outcome as Ran, Plan, ScenarioError};
@@ -31,17 +33,23 @@ impl Load {
             crate::ui::json::print(&regatta_load::scenario::file::schema())?;
             return Ok(Exit::Done);
         }
-        let run = uuid::Uuid::now_v7().simple().to_string();
-        let run = &run[run.len() - 12..];
         let source = self.source(context)?;
+        if self.worker {
+            return worker::work(&self, context, source);
+        }
+        let run = run_id();
         let choices = Choices {
             host: self.host.clone(),
             // A list of the classes names all there are.
-            classes: if self.list { Vec::new() } else { self.classes.clone() },
+            classes: match () {
+                () if self.list => Vec::new(),
+                () if self.file.is_none() && self.classes.is_empty() => builtin::DEFAULT.map(str::to_owned).to_vec(),
+                () => self.classes.clone(),
+            },
             tags: words(&self.tags),
             exclude_tags: words(&self.exclude_tags),
             equal_weights: self.equal_weights,
-            run: run.to_owned(),
+            run: run.clone(),
         };
         let plan = regatta_load::scenario::load(&source, &choices).map_err(|error| of_scenario(&error))?;
         if self.list {
@@ -53,7 +61,7 @@ impl Load {
             println_ignoring(tables::task_ratio(&plan).trim_end());
             return Ok(Exit::Done);
         }
-        self.measure(context, plan, run)
+        self.measure(context, plan, &run)
     }
 
     fn measure(&self, context: &Context, plan: Plan, run: &str) -> Outcome {
@@ -63,27 +71,14 @@ impl Load {
         let thresholds = options.thresholds.clone();
         let engine = Engine::new(plan, options).map_err(of_engine)?;
         let handle = engine.handle();
+        // From here on Ctrl-C ends in whole reports.
+        stop_on_signals(handle.clone())?;
         let mut show = Show::new(self, context, engine.plan(), engine.options())?;
-        let stopper = handle.clone();
-        // Signals need a runtime, and the run leads its own threads: one of its own for them.
-        std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || {
-                let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-                runtime.block_on(async {
-                    let Ok(mut signals) = Signals::take() else { return };
-                    loop {
-                        signals.next().await;
-                        stopper.stop();
-                    }
-                });
-            })
-            .map_err(|error| Failure::failed(format!("the signals' thread cannot be started: {error}")))?;
         show.listen(&handle);
         let plan = engine.shared_plan();
         let ran = engine.run(&mut show);
         show.restore();
-        let swept = if self.file.is_none() { builtin::sweep(context, &host, run) } else { Ok(()) };
+        let swept = if self.file.is_none() { builtin::sweep(context.token(), &host, run) } else { Ok(()) };
         let ran = ran.map_err(of_engine)?;
         let exit = self.exit(&ran, decided_by_thresholds);
         show.finish(&ran, exit)?;
@@ -144,10 +139,43 @@ impl Load {
     }
 }
 
+/// Lets every signal shorten the run. When this returns, none of them ends the process any more.
+fn stop_on_signals(handle: Handle) -> Result<(), Failure> {
+    let broken = |why: String| Failure::failed(format!("signals cannot be handled: {why}"));
+    let (sender, taken) = std::sync::mpsc::channel();
+    // Signals need a runtime, and the run leads its own threads: one of its own for them.
+    let listen = move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(sender.send(Err(broken(error.to_string())))),
+        };
+        runtime.block_on(async {
+            let mut signals = match Signals::take() {
+                Ok(signals) => signals,
+                Err(failure) => return drop(sender.send(Err(failure))),
+            };
+            let _ = sender.send(Ok(()));
+            loop {
+                signals.next().await;
+                handle.stop();
+            }
+        });
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
+    thread.map_err(|error| broken(error.to_string()))?;
+    taken.recv().unwrap_or_else(|error| Err(broken(error.to_string())))
+}
+
 /// Whoever closed the pipe has seen enough.
 fn println_ignoring(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// What `{{ run }}` says: what the run creates is known by it.
+fn run_id() -> String {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    id[id.len() - 12..].to_owned()
 }
 
 /// Tags may come as words or separated by commas, as environments write them.
@@ -184,8 +212,10 @@ fn of_python(file: &Path) -> Failure {
          \x20   get = \"/items\"                        #         self.client.get(\"/items\")\n",
         file.display()
     ))
-    .hint(
-        "examples/scenarios has whole ones, `regatta load --schema` every key; joining a Locust master, to drive this \
-         engine from that very file, comes with a later version",
-    )
+    .hint(format!(
+        "examples/scenarios has whole ones, `regatta load --schema` every key. Or let a Locust master run that very \
+         file and say who runs, how many and how long, and this engine send the requests: `locust -f {} --master`, and \
+         beside it `regatta load --worker -f SCENARIO.toml` with a class of the same name",
+        file.display()
+    ))
 }

@@ -33,50 +33,62 @@ pub struct Show {
 
 /// Lines as Locust's.
 #[derive(Clone, Copy)]
-struct Log {
+pub struct Log {
     /// Below which nothing is said: 1 info, 2 warning, 3 error.
     level: u8,
 }
 
 impl Log {
-    fn line(self, level: u8, word: &str, text: &str) {
-        if level < self.level {
-            return;
-        }
+    /// As `--loglevel` says.
+    pub fn new(load: &Load) -> Self {
+        let level = match load.loglevel.as_str() {
+            "debug" | "info" => 1,
+            "warning" => 2,
+            _ => 3,
+        };
+        Self { level }
+    }
+
+    fn line(self, level: u8, word: &str, text: &str) -> String {
         let now = jiff::Timestamp::now();
         let time = now.strftime("%Y-%m-%d %H:%M:%S");
         let millis = now.subsec_millisecond();
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();
-        // Where nobody reads, nobody misses it.
-        let _ = writeln!(std::io::stderr().lock(), "[{time},{millis:03}] {host}/{word}/regatta.load: {text}");
+        let line = format!("[{time},{millis:03}] {host}/{word}/regatta.load: {text}");
+        if level >= self.level {
+            print(&line);
+        }
+        line
     }
 
-    fn info(self, text: &str) {
-        self.line(1, "INFO", text);
+    /// It goes as it should. With the line as it was written.
+    pub fn info(self, text: &str) -> String {
+        self.line(1, "INFO", text)
     }
 
-    fn warning(self, text: &str) {
-        self.line(2, "WARNING", text);
+    /// Somebody should look.
+    pub fn warning(self, text: &str) -> String {
+        self.line(2, "WARNING", text)
+    }
+
+    /// Something does not work.
+    pub fn error(self, text: &str) -> String {
+        self.line(3, "ERROR", text)
     }
 }
 
-fn print(text: &str) {
+/// Prints a line or a table. Where nobody reads, nobody misses it.
+pub fn print(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 impl Show {
     /// Opens the files, and says what begins.
     pub fn new(load: &Load, context: &Context, plan: &Plan, options: &Options) -> Result<Self, Failure> {
-        let level = match load.loglevel.as_str() {
-            "debug" | "info" => 1,
-            "warning" => 2,
-            _ => 3,
-        };
-        let log = Log { level };
+        let log = Log::new(load);
         let on_terminal = std::io::stderr().is_terminal();
-        let columns =
-            if on_terminal { crate::ui::terminal().map_or(UNBOUNDED, |(columns, _)| columns) } else { UNBOUNDED };
+        let columns = columns();
         let csv = match &load.csv {
             None => None,
             Some(prefix) => {
@@ -127,9 +139,7 @@ impl Show {
             files.finish(totals).map_err(|error| cannot_write("the CSV files", &error))?;
         }
         if let Some(path) = &self.json_file {
-            let path = with_suffix(path, "json");
-            std::fs::write(&path, format!("{:#}\n", json::entries(totals)))
-                .map_err(|error| cannot_write(&path.display().to_string(), &error))?;
+            write_json(path, totals)?;
         }
         let code = exit.code();
         self.log.info(&format!("Shutting down (exit code {code})"));
@@ -155,6 +165,19 @@ impl Show {
     }
 }
 
+/// Columns of tables.
+pub fn columns() -> usize {
+    let terminal = if std::io::stderr().is_terminal() { crate::ui::terminal() } else { None };
+    terminal.map_or(UNBOUNDED, |(columns, _)| columns)
+}
+
+/// Writes `FILE.json`.
+pub fn write_json(file: &Path, totals: &Totals) -> Result<(), Failure> {
+    let path = with_suffix(file, "json");
+    std::fs::write(&path, format!("{:#}\n", json::entries(totals)))
+        .map_err(|error| cannot_write(&path.display().to_string(), &error))
+}
+
 fn cannot_write(what: &str, error: &std::io::Error) -> Failure {
     Failure::failed(format!("{what} cannot be written: {error}"))
 }
@@ -164,18 +187,17 @@ impl Observer for Show {
         if self.view.is_some() {
             return;
         }
-        match event {
-            Event::Spawning { users, rate } => {
-                self.log.info(&format!("Ramping to {users} users at a rate of {rate:.2} per second"));
-            }
+        let line = match event {
+            Event::Spawning { users, rate } => format!("Ramping to {users} users at a rate of {rate:.2} per second"),
             Event::Spawned(classes) => {
                 let all: u64 = classes.iter().map(|(_, count)| count).sum();
                 let list: Vec<String> = classes.iter().map(|(name, count)| format!("\"{name}\": {count}")).collect();
-                self.log.info(&format!("All users spawned: {{{}}} ({all} total users)", list.join(", ")));
+                format!("All users spawned: {{{}}} ({all} total users)", list.join(", "))
             }
-            Event::Reset => self.log.info("Resetting stats"),
-            Event::Stopping(why) => self.log.info(&format!("{why}, shutting down")),
-        }
+            Event::Reset => "Resetting stats".to_owned(),
+            Event::Stopping(why) => format!("{why}, shutting down"),
+        };
+        self.log.info(&line);
     }
 
     fn second(&mut self, totals: &Totals) {

@@ -15,22 +15,28 @@ use super::shard::Shard;
 use crate::http::connection::Connection;
 use crate::http::exchange::{Answer, Want, exchange};
 use crate::http::fault::Fault;
+use crate::http::http2::Session;
 use crate::http::request::{self, Method, Parts};
 use crate::http::target::Target;
 use crate::http::tls;
 use crate::scenario::expect::Expect;
 use crate::scenario::plan::RequestName;
+use crate::ws::{Message, Socket, handshake};
 
 /// What one user sends requests with. It keeps its connection open, as a real client does.
 #[derive(Debug)]
 pub struct Client {
     shard: Rc<Shard>,
-    connection: Option<Connection>,
+    connection: Option<Wire>,
     /// Where redirects led to.
     elsewhere: Vec<Elsewhere>,
     /// Which of the server's addresses answered last.
     address: usize,
     timer: Pin<Box<Sleep>>,
+    /// The WebSocket that is open.
+    socket: Option<Box<Socket>>,
+    /// When something was last sent: what comes over the WebSocket is timed from then.
+    triggered: Option<Instant>,
     /// When the task that begins now should have begun.
     pub(super) intended: Option<Instant>,
     /// The user's number, from 1.
@@ -42,7 +48,30 @@ pub struct Client {
 }
 
 /// Another server, its addresses, and the connection to it.
-type Elsewhere = (Target, Rc<[SocketAddr]>, Option<Connection>);
+type Elsewhere = (Target, Rc<[SocketAddr]>, Option<Wire>);
+
+/// A connection and what is spoken over it.
+#[derive(Debug)]
+enum Wire {
+    One(Connection),
+    Two(Session),
+}
+
+impl Wire {
+    fn is_stale(&mut self) -> bool {
+        match self {
+            Self::One(connection) => connection.is_stale(),
+            Self::Two(session) => session.is_stale(),
+        }
+    }
+
+    const fn used(&self) -> bool {
+        match self {
+            Self::One(connection) => connection.used,
+            Self::Two(session) => session.used,
+        }
+    }
+}
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
@@ -69,6 +98,8 @@ impl Client {
             elsewhere: Vec::new(),
             address: 0,
             timer,
+            socket: None,
+            triggered: None,
             intended: None,
             number,
             iteration: 0,
@@ -149,6 +180,7 @@ impl Client {
     ) -> Result<Answer, String> {
         let intended = self.intended.take();
         let sent = Instant::now();
+        self.triggered = Some(sent);
         let outcome = self.within(bytes, call, sent + call.timeout).await;
         let done = Instant::now();
         let outcome = match outcome {
@@ -171,35 +203,174 @@ impl Client {
 
     /// The whole of a request, redirects included, before the deadline.
     async fn within(&mut self, bytes: &[u8], call: Call, deadline: Instant) -> Result<Answer, Fault> {
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let Self { shard, connection, elsewhere, address, timer, .. } = self;
-        let work = follow(shard, connection, elsewhere, address, bytes, call.want);
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
-                return Poll::Ready(outcome);
-            }
-            // The timer is set once and moved on only when it fires: setting it for every request would cost more
-            // than parsing the answer.
-            if timer.deadline() > deadline {
-                timer.as_mut().reset(deadline);
-            }
-            while timer.as_mut().poll(cx).is_ready() {
-                if tokio::time::Instant::now() >= deadline {
-                    return Poll::Ready(Err(Fault::Timeout(call.timeout)));
-                }
-                timer.as_mut().reset(deadline);
-            }
-            Poll::Pending
-        })
-        .await
+        let Self { shard, connection, elsewhere, address, timer, socket, .. } = self;
+        let work = attend(socket, shard, follow(shard, connection, elsewhere, address, bytes, call.want));
+        before(timer, deadline, call.timeout, work).await
     }
+
+    /// Opens the user's WebSocket; one that is open is dropped. Counted as a request of method `WS`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn open(&mut self, path: &str, headers: &[(String, String)], call: Call) -> Result<(), String> {
+        let intended = self.intended.take();
+        let key = handshake::key();
+        let mut bytes = Vec::new();
+        handshake::write(&self.shard.plan.host, path, headers, &key, &mut bytes);
+        self.socket = None;
+        let sent = Instant::now();
+        self.triggered = Some(sent);
+        let Self { shard, address, timer, .. } = self;
+        let place = Place { target: &shard.plan.host, addresses: &shard.addresses };
+        let work = async {
+            let mut connection = connect(shard, place, address, false).await?;
+            let answer = exchange(&mut connection, &bytes, call.want, &shard.buffer).await?;
+            Ok((connection, answer))
+        };
+        let outcome = before(timer, sent + call.timeout, call.timeout, work).await;
+        let outcome = outcome.map_err(|fault| fault.to_string()).and_then(|(connection, answer)| {
+            handshake::check(&answer, &key)?;
+            self.socket = Some(Box::new(Socket::new(connection, answer.body, call.want.most)));
+            Ok(())
+        });
+        self.count(call, intended, sent, Instant::now(), 0, outcome.clone());
+        outcome
+    }
+
+    /// Sends a text over the WebSocket. Counted, as a request of method `WSS`, only when it fails.
+    ///
+    /// # Errors
+    /// When it is not open, or breaks.
+    pub(super) async fn send(&mut self, text: &str, call: Call) -> Result<(), String> {
+        let sent = Instant::now();
+        self.triggered = Some(sent);
+        let Self { shard, timer, socket, .. } = self;
+        let work = async { socket.as_mut().ok_or(Fault::NoSocket)?.send(text, &shard.buffer).await };
+        let outcome = before(timer, sent + call.timeout, call.timeout, work).await.map_err(|fault| fault.to_string());
+        if outcome.is_err() {
+            self.count(call, None, sent, Instant::now(), 0, outcome.clone());
+        }
+        outcome
+    }
+
+    /// Waits for a message over the WebSocket that `fits`; others are passed over. Counted as a request of method
+    /// `WSR` that began when something was last sent and ended when the message came.
+    ///
+    /// # Errors
+    /// When none comes, or what `judge` says of it.
+    pub(super) async fn receive<T>(
+        &mut self,
+        call: Call,
+        mut fits: impl FnMut(&Message) -> Option<T>,
+        judge: impl FnOnce(&Message, T) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let intended = self.intended.take();
+        let now = Instant::now();
+        let sent = self.triggered.unwrap_or(now);
+        let Self { shard, timer, socket, .. } = self;
+        let work = async {
+            let socket = socket.as_mut().ok_or(Fault::NoSocket)?;
+            loop {
+                let message = socket.receive(&shard.buffer).await?;
+                if let Some(found) = fits(&message) {
+                    return Ok((message, found));
+                }
+            }
+        };
+        let outcome = before(timer, now + call.timeout, call.timeout, work).await;
+        let (done, bytes, outcome) = match outcome {
+            // What came before it was asked for has waited for nothing.
+            Ok((message, found)) => (message.at.max(sent), message.body.len() as u64, judge(&message, found)),
+            Err(Fault::Timeout(time)) => {
+                (Instant::now(), 0, Err(format!("no such message within {} s", time.as_secs_f64())))
+            }
+            Err(fault) => (Instant::now(), 0, Err(fault.to_string())),
+        };
+        self.count(call, intended, sent, done, bytes, outcome.clone());
+        outcome
+    }
+
+    /// Closes the WebSocket, if it is open. Nothing of it is counted.
+    pub(super) async fn close(&mut self, timeout: Duration) {
+        let Self { shard, timer, socket, .. } = self;
+        let Some(mut socket) = socket.take() else { return };
+        // A server that does not answer the goodbye is left as it is.
+        let _ = before(timer, Instant::now() + timeout, timeout, socket.close(&shard.buffer)).await;
+    }
+
+    /// Does something else, while what comes over the WebSocket is taken in and pings are answered.
+    pub(super) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> T {
+        attend(&mut self.socket, &self.shard, work).await
+    }
+
+    fn count(
+        &self,
+        call: Call,
+        intended: Option<Instant>,
+        sent: Instant,
+        done: Instant,
+        bytes: u64,
+        outcome: Result<(), String>,
+    ) {
+        if call.record {
+            let sample = Sample { intended, sent, done, bytes, timing: None, error: outcome.err() };
+            self.shard.meter.borrow_mut().record(call.id, sample);
+        }
+    }
+}
+
+/// Does something before a deadline.
+async fn before<T>(
+    timer: &mut Pin<Box<Sleep>>,
+    deadline: Instant,
+    timeout: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let deadline = tokio::time::Instant::from_std(deadline);
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        // The timer is set once and moved on only when it fires: setting it for every request would cost more
+        // than parsing the answer.
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if tokio::time::Instant::now() >= deadline {
+                return Poll::Ready(Err(Fault::Timeout(timeout)));
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Does something while the WebSocket, if there is one, is attended to.
+async fn attend<T>(socket: &mut Option<Box<Socket>>, shard: &Shard, work: impl Future<Output = T>) -> T {
+    let Some(socket) = socket else { return work.await };
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        socket.poll_read(cx, &shard.buffer);
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// A new connection.
+async fn connect(shard: &Shard, place: Place<'_>, address: &mut usize, http2: bool) -> Result<Connection, Fault> {
+    let security = if place.target.tls { Some((shard.tls(http2)?, tls::name(place.target)?)) } else { None };
+    let (fresh, index) = Connection::open(place.addresses, *address, security).await?;
+    *address = index;
+    Ok(fresh)
 }
 
 /// Sends, and follows where the answers lead to.
 async fn follow(
     shard: &Shard,
-    connection: &mut Option<Connection>,
+    connection: &mut Option<Wire>,
     elsewhere: &mut Vec<Elsewhere>,
     address: &mut usize,
     bytes: &[u8],
@@ -254,25 +425,38 @@ async fn follow(
 async fn send(
     shard: &Shard,
     place: Place<'_>,
-    slot: &mut Option<Connection>,
+    slot: &mut Option<Wire>,
     address: &mut usize,
     bytes: &[u8],
     want: Want,
 ) -> Result<Answer, Fault> {
     // Taken out while it is in use: a request that is dropped half-way must not leave it behind.
-    let mut connection = slot.take().filter(|connection| !connection.is_stale());
+    let mut connection = slot.take();
+    if connection.as_mut().is_some_and(Wire::is_stale) {
+        connection = None;
+    }
     loop {
         let mut open = match connection.take() {
             Some(connection) => connection,
-            None => {
-                let security = if place.target.tls { Some((shard.tls()?, tls::name(place.target)?)) } else { None };
-                let (fresh, index) = Connection::open(place.addresses, *address, security).await?;
-                *address = index;
-                fresh
+            None if shard.http2 => {
+                // In a box of its own: most users never need the room that it takes.
+                let session = Box::pin(async {
+                    let connection = connect(shard, place, address, true).await?;
+                    if place.target.tls && connection.protocol() != Some(b"h2") {
+                        return Err(Fault::Tls("the server does not agree to HTTP/2 (ALPN)".to_owned()));
+                    }
+                    Session::open(connection).await
+                });
+                Wire::Two(session.await?)
             }
+            None => Wire::One(connect(shard, place, address, false).await?),
         };
-        let was_used = open.used;
-        match exchange(&mut open, bytes, want, &shard.buffer).await {
+        let was_used = open.used();
+        let answer = match &mut open {
+            Wire::One(connection) => exchange(connection, bytes, want, &shard.buffer).await,
+            Wire::Two(session) => Box::pin(session.exchange(bytes, place.target, want)).await,
+        };
+        match answer {
             Ok(answer) => {
                 if answer.head.keep_alive {
                     *slot = Some(open);

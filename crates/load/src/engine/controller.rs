@@ -17,6 +17,7 @@ use super::shard::{self, Command, Names, Report, Start};
 use super::user::Leash;
 use super::{Error, Options};
 use crate::scenario::Plan;
+use crate::scenario::plan::RequestName;
 use crate::threshold::Verdict;
 use crate::totals::Totals;
 
@@ -32,6 +33,8 @@ pub(super) enum Message {
     /// A thread has ended without a last report.
     Lost(String),
     AddUsers(i64),
+    /// So many of each class.
+    SetUsers(Vec<u64>),
     Stop(&'static str),
     ResetStats,
 }
@@ -48,6 +51,11 @@ impl Handle {
     /// More users, or fewer. In the closed model.
     pub fn add_users(&self, difference: i64) {
         let _ = self.0.send(Message::AddUsers(difference));
+    }
+
+    /// So many users of each class, in the order of the plan's classes, at once. For a run that is led.
+    pub fn set_users(&self, counts: Vec<u64>) {
+        let _ = self.0.send(Message::SetUsers(counts));
     }
 
     /// Stops the run: the first time users may finish within the stop timeout, the second time they may only clean
@@ -86,6 +94,8 @@ pub trait Observer {
     fn event(&mut self, _event: &Event, _totals: &Totals) {}
     /// Another second was merged.
     fn second(&mut self, _totals: &Totals) {}
+    /// What was measured in it, by request; comes before [`Observer::second`]. The second is of the run.
+    fn measured(&mut self, _second: u64, _requests: &[(usize, RequestName, Interval)], _totals: &Totals) {}
 }
 
 /// A run that has ended.
@@ -161,6 +171,7 @@ impl Controller {
                 commands: receiver,
                 reports: messages.0.clone(),
                 tls: tls.clone(),
+                http2: options.http2,
                 arrivals: options.arrivals.clone().map(|profile| (profile, most)),
             };
             let lost = messages.0.clone();
@@ -204,7 +215,7 @@ impl Controller {
 
     /// Leads the run to its end.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, Error> {
-        if self.options.arrivals.is_none() {
+        if self.options.arrivals.is_none() && !self.options.led {
             self.aim(self.options.users, observer);
         }
         let length = match &self.options.arrivals {
@@ -262,6 +273,11 @@ impl Controller {
                     self.aim(self.target.saturating_add_signed(difference), observer);
                 }
             }
+            Message::SetUsers(counts) => {
+                if self.stopping.is_none() {
+                    self.set_users(&counts, observer);
+                }
+            }
             Message::Stop(why) => match self.stopping {
                 None => {
                     self.interrupted = true;
@@ -301,28 +317,64 @@ impl Controller {
         };
         while (self.users.len() as u64) < aim {
             let class = self.schedule.next();
-            self.numbered += 1;
-            self.users.push((class, self.numbered));
-            batches[self.thread_of(self.numbered)].push((class, self.numbered));
+            self.spawn(class, &mut batches);
         }
-        for (thread, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
-            let _ = self.commands[thread].send(Command::Spawn(batch));
-        }
+        self.send(batches);
         while self.users.len() as u64 > aim {
             let Some((_, number)) = self.users.pop() else { break };
-            let _ = self.commands[self.thread_of(number)].send(Command::Release(vec![number]));
+            self.release(number);
         }
         if self.users.len() as u64 == self.target {
             self.ramp = None;
-            let classes = self.plan.classes.iter().enumerate();
-            let counts = classes.map(|(index, class)| {
-                (class.name.clone(), self.users.iter().filter(|(of, _)| *of == index).count() as u64)
-            });
-            observer.event(&Event::Spawned(counts.collect()), &self.totals);
+            observer.event(&Event::Spawned(self.spawned()), &self.totals);
             if self.options.reset_stats {
                 self.reset(observer);
             }
         }
+    }
+
+    /// Spawns and releases until there are so many of each class.
+    fn set_users(&mut self, counts: &[u64], observer: &mut dyn Observer) {
+        let mut batches: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.options.threads];
+        for (class, &wanted) in counts.iter().enumerate().take(self.plan.classes.len()) {
+            let mut there = self.users.iter().filter(|(of, _)| *of == class).count() as u64;
+            while there < wanted {
+                self.spawn(class, &mut batches);
+                there += 1;
+            }
+            while there > wanted {
+                let Some(last) = self.users.iter().rposition(|(of, _)| *of == class) else { break };
+                let (_, number) = self.users.remove(last);
+                self.release(number);
+                there -= 1;
+            }
+        }
+        self.send(batches);
+        (self.target, self.ramp) = (self.users.len() as u64, None);
+        observer.event(&Event::Spawned(self.spawned()), &self.totals);
+    }
+
+    fn spawn(&mut self, class: usize, batches: &mut [Vec<(usize, u64)>]) {
+        self.numbered += 1;
+        self.users.push((class, self.numbered));
+        batches[self.thread_of(self.numbered)].push((class, self.numbered));
+    }
+
+    fn send(&self, batches: Vec<Vec<(usize, u64)>>) {
+        for (thread, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
+            let _ = self.commands[thread].send(Command::Spawn(batch));
+        }
+    }
+
+    fn release(&self, number: u64) {
+        let _ = self.commands[self.thread_of(number)].send(Command::Release(vec![number]));
+    }
+
+    /// How many users of each class there are, or will be as soon as the threads have heard of them.
+    fn spawned(&self) -> Vec<(String, u64)> {
+        let mut counts = vec![0; self.plan.classes.len()];
+        self.users.iter().for_each(|(class, _)| counts[*class] += 1);
+        self.plan.classes.iter().map(|class| class.name.clone()).zip(counts).collect()
     }
 
     fn thread_of(&self, number: u64) -> usize {
@@ -377,13 +429,13 @@ impl Controller {
                     report.epoch == self.epoch
                 })
                 .collect();
-            self.add(second, reports);
+            self.add(second, reports, observer);
             observer.second(&self.totals);
             self.judge(observer);
         }
     }
 
-    fn add(&mut self, second: u64, reports: Vec<Report>) {
+    fn add(&mut self, second: u64, reports: Vec<Report>, observer: &mut dyn Observer) {
         let mut merged: BTreeMap<usize, Interval> = BTreeMap::new();
         for (index, (_, count)) in self.totals.users.iter_mut().enumerate() {
             *count = self.counts.iter().map(|counts| counts[index]).sum();
@@ -412,7 +464,9 @@ impl Controller {
         let elapsed = until.saturating_duration_since(self.measured_from);
         self.totals.elapsed_micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let named = merged.into_iter().filter_map(|(id, interval)| Some((id, self.names.name(id)?, interval)));
-        self.totals.add_second(second, named.collect());
+        let named: Vec<_> = named.collect();
+        observer.measured(second, &named, &self.totals);
+        self.totals.add_second(second, named);
     }
 
     fn verdicts(&self) -> Vec<Verdict> {

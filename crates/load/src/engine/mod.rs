@@ -58,6 +58,10 @@ pub struct Options {
     pub thresholds: Vec<Threshold>,
     /// A PEM file with certificates to trust beside the system's.
     pub trust: Option<PathBuf>,
+    /// Speak HTTP/2: over TLS as agreed with the server, without TLS at once. WebSockets are opened over HTTP/1.1.
+    pub http2: bool,
+    /// Users come and go only as [`Handle::set_users`] says, and the server need not answer when it begins.
+    pub led: bool,
 }
 
 impl Default for Options {
@@ -73,6 +77,8 @@ impl Default for Options {
             arrivals: None,
             thresholds: Vec::new(),
             trust: None,
+            http2: false,
+            led: false,
         }
     }
 }
@@ -129,10 +135,17 @@ impl Engine {
         if !(options.spawn_rate.is_finite() && options.spawn_rate > 0.0) {
             return wrong("the spawn rate is a number of users a second above 0: --spawn-rate 1");
         }
-        // A thread without a user only disturbs the others.
-        options.threads = options.threads.clamp(1, usize::try_from(options.users).unwrap_or(usize::MAX));
-        limits::allow(options.users, options.threads)?;
-        let addresses = reach(&plan)?;
+        let addresses = if options.led {
+            options.threads = options.threads.max(1);
+            limits::allow_most();
+            // Without an address every request fails, and says so.
+            plan.host.resolve().unwrap_or_default()
+        } else {
+            // A thread without a user only disturbs the others.
+            options.threads = options.threads.clamp(1, usize::try_from(options.users).unwrap_or(usize::MAX));
+            limits::allow(options.users, plan.connections(), options.threads)?;
+            reach(&plan)?
+        };
         let tls = if plan.host.tls || options.trust.is_some() {
             Some(tls::config(options.trust.as_deref()).map_err(Error::Options)?)
         } else {

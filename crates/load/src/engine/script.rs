@@ -1,6 +1,7 @@
 //! A user from a scenario: its variables, and the steps of its tasks.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use rand::RngExt;
 use serde_json::Value;
@@ -8,11 +9,12 @@ use serde_json::Value;
 use super::client::{Call, Client};
 use super::shard::Shard;
 use crate::http::exchange::Want;
-use crate::http::request::{self, Parts};
+use crate::http::request::{self, Method, Parts};
 use crate::scenario::data::Table;
 use crate::scenario::extract::{Extract, as_text};
-use crate::scenario::plan::{Action, Behaviour, Message, Op, Request, Script};
+use crate::scenario::plan::{Action, Behaviour, Message, Op, Open, Receive, Request, Script, Send};
 use crate::scenario::template::{Template, Values};
+use crate::ws;
 
 /// Which steps of its class.
 #[derive(Debug, Clone, Copy)]
@@ -103,9 +105,28 @@ impl ScriptUser {
         }
         let ok = match op.action {
             Action::Pause(wait) => {
-                tokio::time::sleep(wait.after(std::time::Duration::ZERO)).await;
+                client.attend(tokio::time::sleep(wait.after(Duration::ZERO))).await;
                 true
             }
+            Action::Close => {
+                client.close(self.shard.plan.limits.timeout).await;
+                true
+            }
+            Action::Receive(index) => self.receive(client, &script.receives[index]).await,
+            Action::Open(index) => match self.open(client, &script.sockets[index]).await {
+                Ok(ok) => ok,
+                Err(missing) => {
+                    self.unset_variable(script, missing, class, place);
+                    false
+                }
+            },
+            Action::Send(index) => match self.send(client, &script.sends[index]).await {
+                Ok(ok) => ok,
+                Err(missing) => {
+                    self.unset_variable(script, missing, class, place);
+                    false
+                }
+            },
             Action::Request(index) => match self.request(client, &script.requests[index]).await {
                 Ok(ok) => ok,
                 Err(missing) => {
@@ -156,6 +177,57 @@ impl ScriptUser {
             Ok(())
         });
         Ok(outcome.await.is_ok())
+    }
+
+    /// Opens a WebSocket; whether it is open.
+    ///
+    /// # Errors
+    /// The variable that nothing set.
+    async fn open(&self, client: &mut Client, open: &Open) -> Result<bool, usize> {
+        let path = self.render(&open.path, client)?;
+        let mut headers = Vec::with_capacity(open.headers.len());
+        for (name, value) in &open.headers {
+            headers.push((name.clone(), self.render(value, client)?));
+        }
+        let call = self.call(open.id, open.timeout, open.record);
+        Ok(client.open(&path, &headers, call).await.is_ok())
+    }
+
+    /// Sends over it; whether that worked.
+    ///
+    /// # Errors
+    /// The variable that nothing set.
+    async fn send(&self, client: &mut Client, send: &Send) -> Result<bool, usize> {
+        let text = self.render(&send.text, client)?;
+        Ok(client.send(&text, self.call(send.id, None, true)).await.is_ok())
+    }
+
+    /// Waits for a message; whether it came.
+    async fn receive(&mut self, client: &mut Client, receive: &Receive) -> bool {
+        let call = self.call(receive.id, receive.timeout, receive.record);
+        let needs_json = !receive.expect.json.is_empty() || !receive.extract.is_empty();
+        let fits = |message: &ws::Message| {
+            let json: Option<Value> = if needs_json { serde_json::from_slice(&message.body).ok() } else { None };
+            receive.expect.check(200, &[], &message.body, json.as_ref()).is_ok().then_some(json)
+        };
+        let slots = &mut self.slots;
+        let outcome = client.receive(call, fits, |_, json| {
+            for (slot, from) in &receive.extract {
+                let found = match from {
+                    Extract::Json(path, _) => json.as_ref().and_then(|json| path.query(json).first()).map(as_text),
+                    Extract::Header(_) => None,
+                };
+                slots[*slot] = Some(found.ok_or_else(|| format!("there is no {from} to extract"))?);
+            }
+            Ok(())
+        });
+        outcome.await.is_ok()
+    }
+
+    fn call(&self, id: usize, timeout: Option<Duration>, record: bool) -> Call {
+        let limits = self.shard.plan.limits;
+        let want = Want { method: Method::Get, head: true, body: true, most: limits.max_answer };
+        Call { id, want, timeout: timeout.unwrap_or(limits.timeout), record }
     }
 
     fn make(

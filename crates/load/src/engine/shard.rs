@@ -98,6 +98,9 @@ pub(super) struct Shard {
     leash: Cell<Leash>,
     /// Made when it is first needed, unless the server itself speaks TLS.
     tls: OnceCell<Result<Arc<ClientConfig>, String>>,
+    /// Whether requests are sent over HTTP/2, and what secures these connections.
+    pub http2: bool,
+    tls_http2: OnceCell<Arc<ClientConfig>>,
 }
 
 /// What a thread is started with.
@@ -113,14 +116,17 @@ pub(super) struct Start {
     pub reports: Sender<Message>,
     /// When the server speaks TLS.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Whether requests are sent over HTTP/2.
+    pub http2: bool,
     /// The open model, and how many users this thread may have.
     pub arrivals: Option<(Profile, usize)>,
 }
 
 impl Shard {
-    /// What secures connections.
-    pub fn tls(&self) -> Result<&Arc<ClientConfig>, Fault> {
-        self.tls.get_or_init(|| tls::config(None)).as_ref().map_err(|why| Fault::Tls(why.clone()))
+    /// What secures connections that speak HTTP/2, or HTTP/1.1.
+    pub fn tls(&self, http2: bool) -> Result<&Arc<ClientConfig>, Fault> {
+        let config = self.tls.get_or_init(|| tls::config(None)).as_ref().map_err(|why| Fault::Tls(why.clone()))?;
+        Ok(if http2 { self.tls_http2.get_or_init(|| tls::for_http2(config)) } else { config })
     }
 
     /// A user has ended.
@@ -181,6 +187,8 @@ async fn main(mut start: Start) -> std::io::Result<()> {
         counts: RefCell::new(vec![0; classes]),
         leash: Cell::new(Leash::Free),
         tls: start.tls.map_or_else(OnceCell::new, |connector| OnceCell::from(Ok(connector))),
+        http2: start.http2,
+        tls_http2: OnceCell::new(),
     });
     if let Some((profile, most)) = start.arrivals {
         let pacer = Pacer::new()?;

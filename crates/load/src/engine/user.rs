@@ -150,7 +150,9 @@ pub(super) async fn live(shard: Rc<Shard>, class: usize, number: u64, control: R
         user.run(&mut client, Part::OnStart).await;
         while control.leash.get() == Leash::Free {
             if let Some(arrivals) = &shard.arrivals {
-                let Some(intended) = control.until(Leash::AfterTask, arrivals.next(class)).await else { break };
+                let Some(intended) = control.until(Leash::AfterTask, client.attend(arrivals.next(class))).await else {
+                    break;
+                };
                 client.intended = Some(intended);
             }
             client.iteration += 1;
@@ -163,7 +165,7 @@ pub(super) async fn live(shard: Rc<Shard>, class: usize, number: u64, control: R
             }
             let pause = wait.after(began.elapsed());
             if !pause.is_zero() {
-                if control.until(Leash::AfterTask, tokio::time::sleep(pause)).await.is_none() {
+                if control.until(Leash::AfterTask, client.attend(tokio::time::sleep(pause))).await.is_none() {
                     break;
                 }
             } else if wait != Wait::None {

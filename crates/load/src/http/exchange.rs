@@ -181,6 +181,13 @@ impl Reader {
                 Some(found) => break found,
             }
         };
+        // From here on it is no HTTP: what follows is handed on as it is.
+        if head.status == 101 {
+            self.raw_head = bytes[..length].to_vec();
+            self.kept = bytes[length..].to_vec();
+            self.head = Some(head);
+            return Ok(true);
+        }
         self.body = match head.framing {
             Framing::Length(length) => Body::Left(length),
             Framing::Chunked => Body::Chunks(Decoder::default()),
@@ -251,7 +258,7 @@ impl Reader {
 }
 
 /// Decompresses up to `most` bytes: a small answer can hold gigabytes.
-fn unzip(body: &[u8], most: u64) -> Result<Vec<u8>, Fault> {
+pub(super) fn unzip(body: &[u8], most: u64) -> Result<Vec<u8>, Fault> {
     let mut plain = Vec::new();
     let unzipped: io::Result<usize> =
         flate2::read::MultiGzDecoder::new(body).take(most.saturating_add(1)).read_to_end(&mut plain);
@@ -288,6 +295,14 @@ mod tests {
             assert_eq!((answer.head.status, answer.bytes, answer.body.as_slice()), (200, 5, b"hello".as_slice()));
             assert!(answer.head.keep_alive && answer.raw_head.starts_with(b"HTTP/1.1 200"));
         }
+    }
+
+    #[test]
+    fn what_follows_an_upgrade_is_kept() {
+        let answer = read(&[b"HTTP/1.1 101 Switching Protocols\r\n", b"Upgrade: websocket\r\n\r\n\x81\0"], 100);
+        let answer = answer.unwrap().unwrap();
+        assert_eq!((answer.head.status, answer.body.as_slice()), (101, b"\x81\0".as_slice()));
+        assert_eq!(head::header(&answer.raw_head, "upgrade").as_deref(), Some("websocket"));
     }
 
     #[test]

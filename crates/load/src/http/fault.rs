@@ -28,6 +28,15 @@ pub enum Fault {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(String),
+    /// The server ended a WebSocket, and the code it gave (RFC 6455, section 7.4).
+    #[error("the server closed the WebSocket{}", .0.map(|code| format!(" ({code})")).unwrap_or_default())]
+    SocketClosed(Option<u16>),
+    /// The server broke off in the words of HTTP/2.
+    #[error("HTTP/2: {0}")]
+    Http2(String),
+    /// A step needs a WebSocket, and there is none.
+    #[error("no WebSocket is open: a step `ws` opens one")]
+    NoSocket,
     /// More redirects than are followed.
     #[error("more than {0} redirects")]
     Redirects(u32),

@@ -43,6 +43,13 @@ pub fn config(more: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
+/// The same, for servers that shall speak HTTP/2.
+pub fn for_http2(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
 /// The name that a server's certificate must carry.
 ///
 /// # Errors

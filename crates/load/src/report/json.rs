@@ -1,50 +1,114 @@
-//! `--json` and `--json-file`: Locust's list of entries, one a request, without the one over all.
+//! `--json` and `--json-file`: Locust's list of entries, one a request, without the one over all. A worker tells its
+//! master the same entries.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use regatta_stats::Distribution;
+use serde::Serialize;
+use serde_json::Value;
 
+use crate::scenario::plan::RequestName;
 use crate::totals::{Entry, Totals};
 
 /// The list.
 pub fn entries(totals: &Totals) -> Value {
-    totals.sorted().into_iter().map(|one| entry(totals, one)).collect()
+    // Numbers and texts: it cannot fail.
+    serde_json::to_value(totals.sorted().into_iter().map(|one| row(totals, one)).collect::<Vec<Row>>())
+        .unwrap_or_default()
 }
 
-fn entry(totals: &Totals, entry: &Entry) -> Value {
-    let mut response_times: BTreeMap<u64, u64> = BTreeMap::new();
-    for (micros, count) in entry.response.values() {
-        *response_times.entry(bucket(micros as f64 / 1e3)).or_default() += count;
+fn row(totals: &Totals, entry: &Entry) -> Row {
+    let points = entry.series.iter().map(|point| (totals.unix(point.second), (point.requests, point.failures)));
+    Row::new(&entry.id, &entry.response)
+        .counts(entry.failures, entry.bytes)
+        .times(totals.started.as_millisecond() as f64 / 1e3, entry.last.map(|millis| millis as f64 / 1e3))
+        .seconds(points)
+}
+
+/// An entry as Locust writes it. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Of the request.
+    pub name: Box<str>,
+    /// Of the request.
+    pub method: &'static str,
+    /// Seconds since 1970 of the last request.
+    pub last_request_timestamp: Option<f64>,
+    /// Seconds since 1970 at which measuring began.
+    pub start_time: f64,
+    /// Requests, failed ones included.
+    pub num_requests: u64,
+    /// Requests without a time: there are none.
+    pub num_none_requests: u64,
+    /// Requests that failed.
+    pub num_failures: u64,
+    /// Of all requests together.
+    pub total_response_time: f64,
+    /// Of the slowest.
+    pub max_response_time: f64,
+    /// Of the fastest.
+    pub min_response_time: Option<f64>,
+    /// Bytes of all bodies.
+    pub total_content_length: u64,
+    /// How many took so long, in Locust's buckets.
+    pub response_times: BTreeMap<u64, u64>,
+    /// Requests by second since 1970.
+    pub num_reqs_per_sec: BTreeMap<i64, u64>,
+    /// Failures by second since 1970.
+    pub num_fail_per_sec: BTreeMap<i64, u64>,
+}
+
+impl Row {
+    /// Of requests that took so long.
+    pub fn new(id: &RequestName, times: &Distribution) -> Self {
+        let mut response_times: BTreeMap<u64, u64> = BTreeMap::new();
+        for (micros, count) in times.values() {
+            *response_times.entry(bucket(micros as f64 / 1e3)).or_default() += count;
+        }
+        Self {
+            name: id.name.clone(),
+            method: id.method,
+            last_request_timestamp: None,
+            start_time: 0.0,
+            num_requests: times.count(),
+            num_none_requests: 0,
+            num_failures: 0,
+            total_response_time: times.sum() / 1e3,
+            max_response_time: times.max() as f64 / 1e3,
+            min_response_time: (!times.is_empty()).then(|| times.min() as f64 / 1e3),
+            total_content_length: 0,
+            response_times,
+            num_reqs_per_sec: BTreeMap::new(),
+            num_fail_per_sec: BTreeMap::new(),
+        }
     }
-    let per_second = |figure: fn(&crate::totals::Point) -> u64| -> BTreeMap<i64, u64> {
-        entry
-            .series
-            .iter()
-            .map(|point| (totals.unix(point.second), figure(point)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
-    };
-    json!({
-        "name": entry.id.name,
-        "method": entry.id.method,
-        "last_request_timestamp": entry.last.map(|millis| millis as f64 / 1e3),
-        "start_time": totals.started.as_millisecond() as f64 / 1e3,
-        "num_requests": entry.requests,
-        "num_none_requests": 0,
-        "num_failures": entry.failures,
-        "total_response_time": entry.response.sum() / 1e3,
-        "max_response_time": entry.response.max() as f64 / 1e3,
-        "min_response_time": entry.response.min() as f64 / 1e3,
-        "total_content_length": entry.bytes,
-        "response_times": keyed(response_times),
-        "num_reqs_per_sec": keyed(per_second(|point| point.requests)),
-        "num_fail_per_sec": keyed(per_second(|point| point.failures)),
-    })
-}
 
-/// JSON's keys are texts.
-fn keyed<K: ToString>(map: BTreeMap<K, u64>) -> Value {
-    Value::Object(map.into_iter().map(|(key, count)| (key.to_string(), count.into())).collect())
+    /// With so many failures and bytes.
+    #[must_use]
+    pub const fn counts(mut self, failures: u64, bytes: u64) -> Self {
+        (self.num_failures, self.total_content_length) = (failures, bytes);
+        self
+    }
+
+    /// Since when, until when.
+    #[must_use]
+    pub const fn times(mut self, start: f64, last: Option<f64>) -> Self {
+        (self.start_time, self.last_request_timestamp) = (start, last);
+        self
+    }
+
+    /// With requests and failures by second since 1970.
+    #[must_use]
+    pub fn seconds(mut self, seconds: impl Iterator<Item = (i64, (u64, u64))>) -> Self {
+        for (second, (requests, failures)) in seconds {
+            for (map, count) in [(&mut self.num_reqs_per_sec, requests), (&mut self.num_fail_per_sec, failures)] {
+                if count > 0 {
+                    *map.entry(second).or_default() += count;
+                }
+            }
+        }
+        self
+    }
 }
 
 /// Locust's buckets: below 100 ms whole, then two digits, ties to the even one, as Python rounds.

@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::data::Table;
 use super::error::{ScenarioError, did_you_mean};
 use super::file::{File, Step, Text, Users};
-use super::plan::{Action, Behaviour, Class, Limits, Message, Op, Plan, Request, RequestName, Script, Task};
+use super::plan::{
+    Action, Behaviour, Class, Limits, Message, Op, Open, Plan, Receive, Request, RequestName, Script, Send, Task,
+};
 use super::template::{Escape, Expression, Hole, Template, Word, json_escaped};
 use super::wait::Wait;
 use crate::http::request::{self, Method};
@@ -205,13 +207,15 @@ impl Builder<'_> {
         if script.tasks.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Class { name: users.name.clone(), weight, wait, behaviour: Behaviour::Script(script) }))
+        Ok(Some(Class { name: users.name.clone(), weight, wait, behaviour: Behaviour::Script(Box::new(script)) }))
     }
 
     fn task_name(&self, step: &Step, ops: &[Op], script: &Script) -> String {
         let first = ops.iter().find_map(|op| match op.action {
             Action::Request(index) => Some(&self.names[script.requests[index].id]),
-            Action::Pause(_) => None,
+            Action::Open(index) => Some(&self.names[script.sockets[index].id]),
+            Action::Receive(index) => Some(&self.names[script.receives[index].id]),
+            Action::Pause(_) | Action::Send(_) | Action::Close => None,
         });
         step.name.clone().unwrap_or_else(|| first.map_or("pause".into(), |id| format!("{} {}", id.method, id.name)))
     }
@@ -243,10 +247,21 @@ impl Builder<'_> {
         ];
         let mut paths = paths.into_iter().filter_map(|(method, path)| Some((method, path.as_ref()?)));
         let (path, second) = (paths.next(), paths.next());
-        let kinds = usize::from(path.is_some()) + usize::from(step.steps.is_some());
-        let has_pause = step.wait.is_some();
-        if second.is_some() || kinds + usize::from(has_pause) > 1 {
-            return wrong("a step is one request, one `wait` or a list of `steps`: this one is several");
+        let kinds = [
+            path.is_some(),
+            second.is_some(),
+            step.steps.is_some(),
+            step.wait.is_some(),
+            step.ws.is_some(),
+            step.send.is_some(),
+            step.receive.is_some(),
+            step.close.is_some(),
+        ];
+        if kinds.into_iter().filter(|kind| *kind).count() > 1 {
+            return wrong(
+                "a step is one request, one `wait`, one of `ws`, `send`, `receive` and `close`, or a list of `steps`: this \
+                 one is several",
+            );
         }
         if step.repeat.is_some() && step.steps.is_none() {
             return wrong("`repeat` belongs beside `steps`");
@@ -255,6 +270,10 @@ impl Builder<'_> {
             let request = self.request(step, span, method, path, script)?;
             script.requests.push(request);
             ops.push(Op { when, unset, action: Action::Request(script.requests.len() - 1) });
+            return Ok(());
+        }
+        if let Some(action) = self.socket(step, span, script)? {
+            ops.push(Op { when, unset, action });
             return Ok(());
         }
         let only_requests = step.json.is_some()
@@ -275,7 +294,10 @@ impl Builder<'_> {
             return Ok(());
         }
         let Some(steps) = &step.steps else {
-            return Err((span.clone(), format!("this step does nothing: give it {METHODS}, `wait` or `steps`")));
+            let message = format!(
+                "this step does nothing: give it {METHODS}, `wait`, `ws`, `send`, `receive`, `close` or `steps`"
+            );
+            return Err((span.clone(), message));
         };
         let mut once = Vec::new();
         for inner in steps {
@@ -305,28 +327,14 @@ impl Builder<'_> {
         path: &Text,
         script: &mut Script,
     ) -> Located<Request> {
-        if !path.source.starts_with('/') && !path.source.starts_with("{{") {
-            let message = format!("the path `{}` must begin with /; the server is named by `host`", path.source);
-            return Err((path.span.clone(), message));
-        }
+        check_path(path)?;
         let bodies =
             usize::from(step.json.is_some()) + usize::from(step.body.is_some()) + usize::from(!step.form.is_empty());
         if bodies > 1 {
             return Err((span.clone(), "a request has one of `json`, `body` and `form`".to_owned()));
         }
         let target = self.text(path, script)?;
-        let mut headers: BTreeMap<String, (String, Template)> = BTreeMap::new();
-        // The narrower wins: the file's, the class's, the step's.
-        for (name, text) in self.file.headers.iter().chain(&self.users.headers).chain(&step.headers) {
-            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
-                return Err((text.span.clone(), format!("`{name}` is no name of a header")));
-            }
-            if name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding") {
-                return Err((text.span.clone(), format!("`{name}` is worked out from the body: leave it out")));
-            }
-            headers.insert(name.to_ascii_lowercase(), (name.clone(), self.text(text, script)?));
-        }
-        let headers: Vec<(String, Template)> = headers.into_values().collect();
+        let headers = self.headers(step, script)?;
         let body = if let Some(json) = &step.json {
             Some(("application/json", self.json(json.get_ref(), &json.span(), script)?))
         } else if let Some(body) = &step.body {
@@ -345,16 +353,8 @@ impl Builder<'_> {
             name: step.name.clone().unwrap_or_else(|| path.source.clone()).into(),
             method: method.as_str(),
         };
-        let id = self.names.iter().position(|known| *known == name).unwrap_or_else(|| {
-            self.names.push(name);
-            self.names.len() - 1
-        });
-        let mut extract = Vec::new();
-        for (name, from) in &step.extract {
-            // Every name was collected before.
-            let slot = script.slots.iter().position(|slot| slot == name).unwrap_or_default();
-            extract.push((slot, from.clone()));
-        }
+        let id = self.id(name);
+        let extract = extracted(step, script);
         let expect = step.expect.clone().unwrap_or_default();
         let is_json = |from: &super::extract::Extract| matches!(from, super::extract::Extract::Json(..));
         Ok(Request {
@@ -368,6 +368,88 @@ impl Builder<'_> {
             record: step.record.unwrap_or(true),
             timeout: step.timeout.map(|span| span.0),
         })
+    }
+
+    /// What a step does with a WebSocket, if that is what it is about.
+    fn socket(&mut self, step: &Step, span: &Range<usize>, script: &mut Script) -> Located<Option<Action>> {
+        let stray = |wrong: bool, what: &str| match wrong {
+            true => Err((span.clone(), what.to_owned())),
+            false => Ok(()),
+        };
+        if step.ws.is_none() && step.send.is_none() && step.receive.is_none() && step.close.is_none() {
+            return Ok(None);
+        }
+        let body = step.json.is_some() || step.body.is_some() || !step.form.is_empty() || step.expect.is_some();
+        stray(
+            body,
+            "`json`, `body`, `form` and `expect` belong to requests; over a WebSocket it is `send` and `receive`",
+        )?;
+        stray(step.ws.is_none() && !step.headers.is_empty(), "`headers` belong to `ws`, which opens the WebSocket")?;
+        stray(step.receive.is_none() && !step.extract.is_empty(), "`extract` belongs to `receive`")?;
+        let name = |default: &str, method| RequestName {
+            name: step.name.clone().unwrap_or_else(|| default.to_owned()).into(),
+            method,
+        };
+        let (record, timeout) = (step.record.unwrap_or(true), step.timeout.map(|span| span.0));
+        if let Some(path) = &step.ws {
+            check_path(path)?;
+            let id = self.id(name(&path.source, "WS"));
+            let (path, headers) = (self.text(path, script)?, self.headers(step, script)?);
+            script.sockets.push(Open { id, path, headers, record, timeout });
+            return Ok(Some(Action::Open(script.sockets.len() - 1)));
+        }
+        if let Some(send) = &step.send {
+            let id = self.id(name("send", "WSS"));
+            let text = match send.get_ref() {
+                Value::String(text) => {
+                    let parsed = Template::parse(text).map_err(|(_, message)| (send.span(), message))?;
+                    self.resolve(&parsed, &send.span(), script)?
+                }
+                json => self.json(json, &send.span(), script)?,
+            };
+            script.sends.push(Send { id, text });
+            return Ok(Some(Action::Send(script.sends.len() - 1)));
+        }
+        if let Some(receive) = &step.receive {
+            stray(
+                record && step.name.is_none(),
+                "what is received needs a `name` for the reports, or `record = false`",
+            )?;
+            let header = step.extract.values().any(|from| matches!(from, super::extract::Extract::Header(_)));
+            stray(header, "a message over a WebSocket has no headers to extract")?;
+            let id = self.id(name("receive", "WSR"));
+            let (expect, extract) = (receive.get_ref().0.clone(), extracted(step, script));
+            script.receives.push(Receive { id, expect, extract, record, timeout });
+            return Ok(Some(Action::Receive(script.receives.len() - 1)));
+        }
+        match &step.close {
+            Some(close) if *close.get_ref() => Ok(Some(Action::Close)),
+            Some(close) => Err((close.span(), "`close` is `true`, or left out".to_owned())),
+            None => Ok(None),
+        }
+    }
+
+    /// The id of a request that the reports know so.
+    fn id(&mut self, name: RequestName) -> usize {
+        self.names.iter().position(|known| *known == name).unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        })
+    }
+
+    fn headers(&self, step: &Step, script: &mut Script) -> Located<Vec<(String, Template)>> {
+        let mut headers: BTreeMap<String, (String, Template)> = BTreeMap::new();
+        // The narrower wins: the file's, the class's, the step's.
+        for (name, text) in self.file.headers.iter().chain(&self.users.headers).chain(&step.headers) {
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+                return Err((text.span.clone(), format!("`{name}` is no name of a header")));
+            }
+            if name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding") {
+                return Err((text.span.clone(), format!("`{name}` is worked out from the body: leave it out")));
+            }
+            headers.insert(name.to_ascii_lowercase(), (name.clone(), self.text(text, script)?));
+        }
+        Ok(headers.into_values().collect())
     }
 
     /// Bytes when nothing changes, else what to make them from.
@@ -499,6 +581,21 @@ fn collect_slots(step: &Step, slots: &mut Vec<String>) {
         }
     }
     step.steps.iter().flatten().for_each(|inner| collect_slots(inner.get_ref(), slots));
+}
+
+fn check_path(path: &Text) -> Located<()> {
+    if path.source.starts_with('/') || path.source.starts_with("{{") {
+        return Ok(());
+    }
+    let message = format!("the path `{}` must begin with /; the server is named by `host`", path.source);
+    Err((path.span.clone(), message))
+}
+
+/// What a step extracts, into which variables.
+fn extracted(step: &Step, script: &Script) -> Vec<(usize, super::extract::Extract)> {
+    // Every name was collected before.
+    let slot = |name: &String| script.slots.iter().position(|slot| slot == name).unwrap_or_default();
+    step.extract.iter().map(|(name, from)| (slot(name), from.clone())).collect()
 }
 
 fn check_weight(weight: f64, span: &Range<usize>) -> Located<()> {

@@ -119,6 +119,48 @@ struct Table {
     headers: BTreeMap<String, String>,
 }
 
+/// What a message over a WebSocket is like: the same without what only HTTP has.
+#[derive(Debug, Clone, Default)]
+pub struct Frame(pub Expect);
+
+impl<'de> Deserialize<'de> for Frame {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Fields { contains, json } = Fields::deserialize(deserializer)?;
+        Ok(Self(Expect { contains, json: paths(json)?, ..Expect::default() }))
+    }
+}
+
+impl JsonSchema for Frame {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Frame".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Fields>()
+    }
+}
+
+/// A message over a WebSocket; without anything in it, any message.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Fields {
+    /// It contains this text.
+    contains: Option<String>,
+    /// JSONPath and the value that must be there.
+    json: BTreeMap<String, Value>,
+}
+
+fn paths<E: Error>(json: BTreeMap<String, Value>) -> Result<Vec<(Box<JsonPath>, String, Value)>, E> {
+    let mut paths = Vec::new();
+    for (path, value) in json {
+        match Extract::parse(&path).map_err(E::custom)? {
+            Extract::Json(path, shown) => paths.push((path, shown, value)),
+            Extract::Header(_) => return Err(E::custom("headers are expected under `headers`")),
+        }
+    }
+    Ok(paths)
+}
+
 #[derive(Debug, Default)]
 struct Statuses(Vec<u16>);
 
@@ -189,13 +231,7 @@ impl<'de> Visitor<'de> for Forms {
             return Err(A::Error::custom("a status or a list of them is expected"));
         }
         let table = Table::deserialize(MapAccessDeserializer::new(map))?;
-        let mut json = Vec::new();
-        for (path, value) in table.json {
-            match Extract::parse(&path).map_err(A::Error::custom)? {
-                Extract::Json(path, shown) => json.push((path, shown, value)),
-                Extract::Header(_) => return Err(A::Error::custom("headers are expected under `headers`")),
-            }
-        }
+        let json = paths(table.json)?;
         let headers = table.headers.into_iter().collect();
         Ok(Expect { status: table.status.0, contains: table.contains, json, headers })
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::duration::Span;
-use super::expect::Expect;
+use super::expect::{Expect, Frame};
 use super::extract::Extract;
 use super::template::{Expression, Template};
 use super::wait::Wait;
@@ -134,7 +134,7 @@ pub struct Users {
     pub tasks: Vec<Spanned<Step>>,
 }
 
-/// A task or a step of one: a request, a pause, or several steps.
+/// A task or a step of one: a request, a pause, something with a WebSocket, or several steps.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
@@ -156,6 +156,17 @@ pub struct Step {
     pub head: Option<Text>,
     /// OPTIONS of this path.
     pub options: Option<Text>,
+    /// Open a WebSocket at this path; one that is open is dropped.
+    pub ws: Option<Text>,
+    /// Send over it: a text as it is, or anything else as JSON, with templates in its texts.
+    #[schemars(with = "Option<Value>")]
+    pub send: Option<Spanned<Value>>,
+    /// Wait for a message over it that is like this; others are passed over.
+    #[schemars(with = "Option<Frame>")]
+    pub receive: Option<Spanned<Frame>>,
+    /// Close it.
+    #[schemars(with = "Option<bool>")]
+    pub close: Option<Spanned<bool>>,
     /// The name in the reports. [default: the path as it is written]
     pub name: Option<String>,
     /// A body of JSON, with templates in its texts.

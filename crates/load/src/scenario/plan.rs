@@ -30,6 +30,15 @@ pub struct Plan {
     pub limits: Limits,
 }
 
+impl Plan {
+    /// Connections that a user holds at most: one, and one more where there are WebSockets.
+    pub fn connections(&self) -> u64 {
+        let has_sockets =
+            |class: &Class| matches!(&class.behaviour, Behaviour::Script(script) if !script.sockets.is_empty());
+        if self.classes.iter().any(has_sockets) { 2 } else { 1 }
+    }
+}
+
 /// Bounds of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -73,7 +82,7 @@ pub struct Class {
 #[derive(Debug)]
 pub enum Behaviour {
     /// What a scenario says.
-    Script(Script),
+    Script(Box<Script>),
     /// What Rust says.
     Rust(Arc<dyn UserClass>),
 }
@@ -87,6 +96,12 @@ pub struct Script {
     pub vars: Vec<(usize, Template)>,
     /// Requests that steps name by index.
     pub requests: Vec<Request>,
+    /// WebSockets, likewise.
+    pub sockets: Vec<Open>,
+    /// What is sent over them, likewise.
+    pub sends: Vec<Send>,
+    /// What is waited for, likewise.
+    pub receives: Vec<Receive>,
     /// First.
     pub on_start: Vec<Op>,
     /// In between, by chance.
@@ -126,6 +141,53 @@ pub enum Action {
     Request(usize),
     /// Pause.
     Pause(Wait),
+    /// Open this WebSocket.
+    Open(usize),
+    /// Send this over it.
+    Send(usize),
+    /// Wait for this.
+    Receive(usize),
+    /// Close it.
+    Close,
+}
+
+/// A WebSocket to open.
+#[derive(Debug)]
+pub struct Open {
+    /// Its id: an index of [`Plan::names`].
+    pub id: usize,
+    /// Path and query.
+    pub path: Template,
+    /// Headers of the handshake.
+    pub headers: Vec<(String, Template)>,
+    /// Whether it counts in the reports.
+    pub record: bool,
+    /// Instead of [`Limits::timeout`].
+    pub timeout: Option<Duration>,
+}
+
+/// A text to send over a WebSocket.
+#[derive(Debug)]
+pub struct Send {
+    /// Its id, for the case that it fails.
+    pub id: usize,
+    /// The text.
+    pub text: Template,
+}
+
+/// A message to wait for.
+#[derive(Debug)]
+pub struct Receive {
+    /// Its id: an index of [`Plan::names`].
+    pub id: usize,
+    /// What it is like.
+    pub expect: Expect,
+    /// What is taken from it, into which variable.
+    pub extract: Vec<(usize, Extract)>,
+    /// Whether it counts in the reports.
+    pub record: bool,
+    /// Instead of [`Limits::timeout`].
+    pub timeout: Option<Duration>,
 }
 
 /// A request.

@@ -2,8 +2,10 @@
 //! make, never as what this machine should manage.
 
 mod faults;
+mod http2;
 mod measure;
 mod models;
 mod scenarios;
 mod server;
 mod tls;
+mod websocket;

@@ -12,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::server::{Nobody, users};
 
-/// A server with a certificate for localhost that nobody knows; and the certificate.
-fn start() -> (SocketAddr, String) {
+/// What a server with a certificate for localhost that nobody knows needs; and the certificate.
+pub fn server() -> (ServerConfig, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -23,6 +23,12 @@ fn start() -> (SocketAddr, String) {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
+    (config, made.cert.pem())
+}
+
+/// A server that speaks HTTP/1.1; and its certificate.
+fn start() -> (SocketAddr, String) {
+    let (config, pem) = server();
     let (address, port) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -45,7 +51,7 @@ fn start() -> (SocketAddr, String) {
             }
         });
     });
-    (port.recv().unwrap(), made.cert.pem())
+    (port.recv().unwrap(), pem)
 }
 
 fn run(host: &str, options: Options) -> Outcome {

@@ -1,0 +1,18 @@
+//! A worker of a Locust master: Locust's distributed mode, its web page and its operators drive this engine.
+//!
+//! - [`worker`]: what a worker does, from joining to leaving
+//! - [`run`]: the engine's run under it, from one start to the next stop
+//! - [`message`]: what is said both ways; [`delta`]: what was measured since the last report
+//! - [`zmtp`]: the wire beneath, as much of ZeroMQ as it takes
+//!
+//! The master decides who runs, how many and how long; what a class of users does is told by the scenario. Spoken is
+//! what Locust 2.47 speaks, one port, since its version 1.
+
+pub mod delta;
+pub mod message;
+pub mod run;
+pub mod worker;
+pub mod zmtp;
+
+pub use self::message::Job;
+pub use self::worker::{End, Error, Options, Worker};
