@@ -61,7 +61,12 @@ impl Values for Filling<'_> {
 impl ScriptUser {
     pub fn new(shard: Rc<Shard>, class: usize) -> Self {
         let rows = vec![0; shard.plan.data.len()];
-        Self { shard, class, slots: Vec::new(), rows, message: Vec::new() }
+        // Who is stopped before its first step cleans up all the same, and looks whether there is something to clean up.
+        let slots = match &shard.plan.classes[class].behaviour {
+            Behaviour::Script(script) => vec![None; script.slots.len()],
+            Behaviour::Rust(_) => Vec::new(),
+        };
+        Self { shard, class, slots, rows, message: Vec::new() }
     }
 
     /// Does a part of what its class does.
@@ -76,7 +81,6 @@ impl ScriptUser {
         }
         let (ops, place) = match part {
             Part::OnStart => {
-                self.slots = vec![None; script.slots.len()];
                 for (slot, template) in &script.vars {
                     match self.render(template, client) {
                         Ok(text) => self.slots[*slot] = Some(text),

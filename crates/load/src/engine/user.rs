@@ -148,7 +148,8 @@ pub(super) async fn live(shard: Rc<Shard>, class: usize, number: u64, control: R
     };
     let work = async {
         user.run(&mut client, Part::OnStart).await;
-        while control.leash.get() == Leash::Free {
+        let most = shard.plan.limits.iterations.unwrap_or(u64::MAX);
+        while control.leash.get() == Leash::Free && client.iteration < most {
             if let Some(arrivals) = &shard.arrivals {
                 let Some(intended) = control.until(Leash::AfterTask, client.attend(arrivals.next(class))).await else {
                     break;

@@ -100,6 +100,7 @@ pub fn load(source: &Source, choices: &Choices) -> Result<Plan, ScenarioError> {
         timeout: file.timeout.map_or(defaults.timeout, |span| span.0),
         max_answer: file.max_answer.unwrap_or(defaults.max_answer),
         redirects: file.redirects.unwrap_or(defaults.redirects),
+        ..defaults
     };
 
     if file.users.is_empty() {

@@ -48,11 +48,13 @@ pub struct Limits {
     pub max_answer: u64,
     /// So many redirects are followed.
     pub redirects: u32,
+    /// Each user does so many tasks and leaves; without it they go on until the run ends. No scenario says it: who runs one does.
+    pub iterations: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), max_answer: 64 << 20, redirects: 10 }
+        Self { timeout: Duration::from_secs(60), max_answer: 64 << 20, redirects: 10, iterations: None }
     }
 }
 

@@ -256,3 +256,39 @@ fn users_in_rust() {
     assert_eq!(rows[1], ("/x", 0));
     assert!(rows[0].0 == "/missing" && rows[0].1 > 0, "{rows:?}");
 }
+
+/// Stopped in the moment in which its users come, before they did anything: they clean up, and the run ends.
+#[test]
+fn users_that_are_stopped_before_their_first_step_clean_up() {
+    let text = "[[users]]\nname = \"Maker\"\non_stop = [{ delete = \"/x\", when = \"made\" }]\n\
+                [[users.tasks]]\nget = \"/x\"\nextract = { made = \"$.id\" }\n";
+    let plan = plan(text, start(ok()), Choices::default()).unwrap();
+    let mut options = users(50, 60_000);
+    options.spawn_rate = 1e6;
+    let engine = Engine::new(plan, options).unwrap();
+    engine.handle().stop();
+    let ran = engine.run(&mut Nobody).unwrap();
+    assert!(ran.interrupted);
+    assert_eq!((ran.totals.user_count(), ran.totals.all.failures), (0, 0));
+}
+
+/// Who runs a plan may say how many tasks each user does.
+#[test]
+fn users_leave_after_their_tasks() {
+    struct StopAfter(u64, regatta_load::engine::Handle);
+    impl Observer for StopAfter {
+        fn second(&mut self, totals: &Totals) {
+            if totals.iterations >= self.0 {
+                self.1.stop();
+            }
+        }
+    }
+    let mut plan = plan(ONE, start(ok()), Choices::default()).unwrap();
+    plan.limits.iterations = Some(3);
+    let mut options = users(4, 60_000);
+    options.spawn_rate = 1e6;
+    let engine = Engine::new(plan, options).unwrap();
+    let mut observer = StopAfter(12, engine.handle());
+    let ran = engine.run(&mut observer).unwrap();
+    assert_eq!((ran.totals.iterations, ran.totals.all.requests), (12, 12));
+}
