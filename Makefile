@@ -4,12 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test test-tools test-format test-lint test-run test-docs audit bench install fmt lint
+.PHONY: help up test test-tools test-format test-lint test-run test-docs test-perf audit bench install fmt lint
 
 CARGO ?= cargo
 # With --locked a build takes exactly the versions of Cargo.lock.
 ALL := --workspace --all-targets --locked
 REGATTA := $(or $(CARGO_TARGET_DIR),target)/release/regatta
+REPORTS := $(or $(CARGO_TARGET_DIR),target)/perf
 
 help: ## show this
 	@echo "Regatta runs a fleet of AI agents as one system."
@@ -27,8 +28,8 @@ up: ## build and start everything on this machine (UP="--demo" adds simulated ag
 	@start=$$SECONDS; $(CARGO) build --release --locked --bin regatta; echo "built in $$((SECONDS - start)) s"
 	@exec $(REGATTA) up $(UP)
 
-# The parts of `make test`, the fastest to fail first, each with what it took; the tests come last and have the last word.
-test: test-tools ## everything a change must pass: format, lints, all tests
+# The parts of `make test`, the fastest to fail first, each with what it took; the requirements come last and keep their report.
+test: test-tools ## everything a change must pass: format, lints, all tests, the performance requirements
 	@took=""; \
 	for part in test-format test-lint test-docs; do \
 		start=$$SECONDS; \
@@ -38,7 +39,9 @@ test: test-tools ## everything a change must pass: format, lints, all tests
 		took+=" $$part $$((SECONDS - start)) s,"; \
 	done; \
 	echo "==> test-run (until here:$${took%,}; the runner says below what it takes)"; \
-	$(MAKE) --no-print-directory test-run
+	$(MAKE) --no-print-directory test-run; \
+	echo "==> test-perf"; \
+	$(MAKE) --no-print-directory test-perf
 
 # A toolchain with rustup's minimal profile has neither.
 test-tools:
@@ -62,6 +65,14 @@ test-run:
 		echo "(cargo-nextest is not installed; cargo test runs the same tests, slower)"; \
 		$(CARGO) test --workspace --lib --bins --tests --locked --no-fail-fast; \
 	fi
+
+# What the platform promises, measured on the release binary; limits lie orders of magnitude above what it takes.
+test-perf:
+	@$(CARGO) build --release --locked --quiet --bin regatta
+	@mkdir -p $(REPORTS)
+	@$(REGATTA) perf --report $(REPORTS)/performance_report.txt --report $(REPORTS)/performance_report.html \
+		--report $(REPORTS)/performance_report.json; \
+	echo "report: $(REPORTS)/performance_report.html, .txt and .json"
 
 # Apart from `make test`: it needs the network, once for cargo-deny itself and then for its database of advisories.
 audit: ## check the licences, sources and known holes of all dependencies
