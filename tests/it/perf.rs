@@ -350,3 +350,87 @@ fn usage_and_exit_codes() {
     assert_eq!(list.lines().count(), 6, "{list}");
     assert!(list.contains("max 5000 ms, p95 4000 ms"), "{list}");
 }
+
+/// Every command of docs/performance.md, as it stands there, on a platform that runs: only the address is another, and load tests
+/// end after three seconds. A limit may be missed on a machine that is busy with tests; everything else must work.
+#[test]
+fn the_documented_commands_work() {
+    let platform = Platform::up(&[]);
+    let folder = platform.home.path("project");
+    std::fs::create_dir(&folder).unwrap();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::os::unix::fs::symlink(project.join("examples"), folder.join("examples")).unwrap();
+    let page = std::fs::read_to_string(project.join("docs/performance.md")).unwrap();
+    let mut within = false;
+    let mut commands = Vec::new();
+    for line in page.lines().map(str::trim) {
+        match line.strip_prefix("```") {
+            Some(kind) => within = kind == "console",
+            None if within => commands.push(line.strip_prefix("$ ").unwrap_or_else(|| panic!("no command: {line}"))),
+            None => {}
+        }
+    }
+    assert!(commands.len() >= 20, "{commands:?}");
+    let programs = Path::new(env!("CARGO_BIN_EXE_regatta")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    for command in commands {
+        let mut line = command.replace("http://localhost:8000", &platform.url);
+        if line.starts_with("regatta load") {
+            line.push_str(" --run-time 3s");
+            line = line.replace("--run-time=60s ", "").replace("--run-time=120s ", "");
+        }
+        let mut shell = platform.home.program("sh");
+        shell.args(["-c", &line]).env("PATH", &path).env("REGATTA_SERVER", &platform.url).current_dir(&folder);
+        shell.env("TMPDIR", platform.home.path(""));
+        let ran = Ran::from(shell.output().unwrap());
+        let only_slow = line.starts_with("regatta perf")
+            && matches!(ran.code, Some(1 | 4))
+            && ran.stdout.contains("over its limit")
+            && !ran.stdout.contains(" errors in ");
+        assert!(ran.code == Some(0) || only_slow, "{command}: {ran:?}");
+    }
+    let report = std::fs::read_to_string(folder.join("performance_report.txt")).unwrap();
+    assert!(report.contains("=== Task Submission Performance (10 runs) ==="), "{report}");
+}
+
+/// The page has the seed's headings, in its order.
+#[test]
+fn the_document_has_all_its_chapters() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md")).unwrap();
+    let mut rest = page.as_str();
+    for heading in [
+        "# Performance Testing Suite",
+        "## Performance Requirements (NFR)",
+        "## Test Structure",
+        "### 1. API Performance Tests",
+        "### 2. Concurrent Workers Tests",
+        "### 3. Concurrent Tasks Tests",
+        "### 4. Load Testing",
+        "## Running Performance Tests",
+        "### Prerequisites",
+        "### Running the Checks",
+        "### Running Load Tests",
+        "## Performance Fixtures",
+        "### Timing Fixtures",
+        "### Concurrency Fixtures",
+        "### Data Factory Fixtures",
+        "### Performance Thresholds",
+        "## Understanding Test Results",
+        "## Performance Analysis",
+        "### Expected Performance",
+        "### Performance Bottlenecks",
+        "## Performance Optimization",
+        "### Database Optimizations",
+        "### API Optimizations",
+        "## Troubleshooting",
+        "### Tests Running Slowly",
+        "### Tests Failing",
+        "## Continuous Performance Testing",
+        "### CI/CD Integration",
+        "### Performance Monitoring",
+        "## References",
+    ] {
+        let at = rest.find(heading).unwrap_or_else(|| panic!("{heading} is missing or in another place"));
+        rest = &rest[at + heading.len()..];
+    }
+}

@@ -122,20 +122,8 @@ fn one(mut check: Table, whole: &Table, path: &Path, place: &str) -> Result<OwnC
             class.insert(key.to_owned(), value);
         }
     }
-    // Each user does all its runs first; what it does then only shows that it is done.
-    let mut repeated = Table::new();
-    repeated.insert("repeat".to_owned(), Value::Integer(runs));
-    repeated.insert("steps".to_owned(), Value::Array(vec![Value::Table(check)]));
-    let first = class.entry("on_start").or_insert_with(|| Value::Array(Vec::new()));
-    match first {
-        Value::Array(steps) => steps.push(Value::Table(repeated)),
-        _ => return Err(wrong("`on_start` is a list of steps")),
-    }
     class.insert("name".to_owned(), Value::String(name.clone()));
-    class.insert("wait".to_owned(), pause("1h"));
-    let mut done = Table::new();
-    done.insert("wait".to_owned(), pause("1ms"));
-    class.insert("tasks".to_owned(), Value::Array(vec![Value::Table(done)]));
+    class.insert("tasks".to_owned(), Value::Array(vec![Value::Table(check)]));
     let mut scenario = whole.clone();
     scenario.insert("users".to_owned(), Value::Array(vec![Value::Table(class)]));
     Ok(OwnCheck {
@@ -150,12 +138,6 @@ fn one(mut check: Table, whole: &Table, path: &Path, place: &str) -> Result<OwnC
         folder: path.parent().map(Path::to_owned).unwrap_or_default(),
         place: place.to_owned(),
     })
-}
-
-fn pause(length: &str) -> Value {
-    let mut wait = Table::new();
-    wait.insert("constant".to_owned(), Value::String(length.to_owned()));
-    Value::Table(wait)
 }
 
 /// Whether somewhere in it a task is submitted.
@@ -175,13 +157,13 @@ fn submits(value: &Value) -> bool {
 
 /// Stops the run when all users have done what they had to.
 struct Done {
-    users: u64,
+    tasks: u64,
     handle: Handle,
 }
 
 impl Observer for Done {
     fn second(&mut self, totals: &Totals) {
-        if totals.iterations >= self.users {
+        if totals.iterations >= self.tasks {
             self.handle.stop();
         }
     }
@@ -212,13 +194,14 @@ impl OwnCheck {
     /// # Errors
     /// When it cannot be run.
     pub async fn run(&self, url: &str, run: &str, token: Option<&str>) -> Result<Outcome, Trouble> {
-        let plan = self.plan(url, run, token)?;
-        let users = self.users;
+        let mut plan = self.plan(url, run, token)?;
+        plan.limits.iterations = Some(u64::from(self.runs));
+        let (users, tasks) = (self.users, self.users * u64::from(self.runs));
         let options = Options { users, spawn_rate: 1e6, ..Options::default() };
         let engine = Engine::new(plan, options).map_err(|error| Trouble(error.to_string()))?;
         let handle = engine.handle();
         let mut stop = StopWhenDropped(Some(engine.handle()));
-        let running = tokio::task::spawn_blocking(move || engine.run(&mut Done { users, handle }));
+        let running = tokio::task::spawn_blocking(move || engine.run(&mut Done { tasks, handle }));
         let ran = running.await.map_err(|error| Trouble(error.to_string()))?;
         stop.0 = None;
         ran.map_err(|error| Trouble(error.to_string()))

@@ -11,6 +11,7 @@ use regatta_client::api::worker::WorkersQuery;
 use regatta_load::Totals;
 use regatta_load::health::Health;
 use regatta_stats::Distribution;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -137,6 +138,7 @@ pub fn run(
     observer: &mut dyn Observer,
     interrupts: watch::Receiver<u32>,
 ) -> Result<Report, RunError> {
+    allow_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -296,6 +298,11 @@ impl Stage<'_> {
         let Record { samples, failures, facts } = record;
         let mut times = Distribution::new();
         samples.iter().for_each(|sample| times.record(sample.took()));
+        let mut unhurried = Distribution::new();
+        for sample in &samples {
+            let late = world.pulse.late_between(sample.sent, sample.done);
+            unhurried.record(sample.took().saturating_sub(late));
+        }
         let judged = Judged {
             name: check.name.to_owned(),
             title: check.title.to_owned(),
@@ -307,6 +314,7 @@ impl Stage<'_> {
             took,
             calls: times.count() + failures.values().sum::<u64>(),
             times,
+            unhurried: Some(unhurried),
             failures,
             facts,
             generator: Health { cpu: vec![cpu], lag: world.pulse.lag(), ..Health::default() },
@@ -357,6 +365,7 @@ impl Stage<'_> {
             took: started.elapsed(),
             calls: all.as_ref().map_or(0, |totals| totals.all.requests),
             times,
+            unhurried: None,
             failures,
             facts: Vec::new(),
             generator,
@@ -413,6 +422,14 @@ async fn others_are_away(client: &Client) -> Result<(), RunError> {
             row.machine_name
         ))),
     }
+}
+
+/// Raises the limit of file descriptors as far as the system lets us: at a scale there are thousands of connections, and the
+/// server that we start inherits it.
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused the limit stays, and the check that needs more says what failed.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// What this thread has used of a core.

@@ -42,6 +42,13 @@ pub struct Miss {
     pub text: String,
 }
 
+impl Miss {
+    /// Whether it is a time: a busy generator can make that look worse, and nothing else.
+    pub fn is_time(&self) -> bool {
+        self.figure != "success"
+    }
+}
+
 impl Limits {
     /// The limits on times that these do not keep.
     pub fn misses(&self, times: &Distribution) -> Vec<Miss> {

@@ -57,6 +57,8 @@ pub struct Judged {
     pub calls: u64,
     /// Their times; of our own checks only of those that succeeded.
     pub times: Distribution,
+    /// The times without what our own thread was late by, where that is known of each call.
+    pub unhurried: Option<Distribution>,
     /// Calls that did not succeed, by what was wrong.
     pub failures: BTreeMap<String, u64>,
     /// What must be so.
@@ -156,30 +158,18 @@ pub struct Slow {
 impl CheckReport {
     /// Judges a check. Where the time went is looked for when it is known which calls were too slow.
     pub fn judge(judged: Judged, blame: impl FnOnce(&[Miss]) -> Blame) -> Self {
-        let Judged {
-            name,
-            title,
-            about,
-            number,
-            repeated,
-            limits,
-            trouble,
-            took,
-            calls,
-            times,
-            failures,
-            facts,
-            generator,
-        } = judged;
+        let Judged { name, title, about, number, repeated, limits, trouble, took, calls, times, .. } = judged;
+        let Judged { unhurried, failures, facts, generator, .. } = judged;
         let failed: u64 = failures.values().sum();
         let mut misses = limits.misses(&times);
         misses.extend(limits.too_few(calls.saturating_sub(failed), calls));
-        let missed = !misses.is_empty() || facts.iter().any(|fact| !fact.holds());
-        let complaints = generator.complaints(times.quantile(0.99), 0, 0);
+        let wrong = misses.iter().any(|miss| !miss.is_time()) || facts.iter().any(|fact| !fact.holds());
+        let missed = wrong || !misses.is_empty();
+        let complaints = saturated(&generator, &times, &limits, unhurried.as_ref());
         let verdict = match (&trouble, missed) {
             (Some(_), _) => Verdict::Error,
             // Saturation can only make a latency look worse: what was kept in spite of it was kept.
-            (None, true) if !complaints.is_empty() => Verdict::Invalid,
+            (None, true) if !complaints.is_empty() && !wrong => Verdict::Invalid,
             (None, true) => Verdict::Failed,
             (None, false) => Verdict::Passed,
         };
@@ -245,6 +235,22 @@ impl CheckReport {
     }
 }
 
+/// Why what was missed may be the generator's fault; empty when it is not. What would have been missed without its lateness
+/// too is not.
+fn saturated(
+    generator: &Health,
+    times: &Distribution,
+    limits: &Limits,
+    unhurried: Option<&Distribution>,
+) -> Vec<String> {
+    let slow = times.quantile(0.99);
+    if unhurried.is_some_and(|times| !limits.misses(times).is_empty()) {
+        let busy = Health { lag: Distribution::new(), ..generator.clone() };
+        return busy.complaints(slow, 0, 0);
+    }
+    generator.complaints(slow, 0, 0)
+}
+
 /// Where the time of slow calls went.
 #[derive(Debug, Default)]
 pub struct Blame {
@@ -294,7 +300,7 @@ fn breakdown(sample: &Sample, pulse: &Pulse) -> Breakdown {
 
 /// The calls that made a check miss its limits, or else the slowest tenth; the slowest first.
 fn slow_of<'a>(sorted: &'a [Sample], misses: &[Miss]) -> &'a [Sample] {
-    let least = misses.iter().filter(|miss| miss.figure != "success" && miss.figure != "average");
+    let least = misses.iter().filter(|miss| miss.is_time() && miss.figure != "average");
     let count = match least.map(|miss| miss.limit).min_by(f64::total_cmp) {
         Some(limit) => sorted.partition_point(|sample| sample.took().as_secs_f64() * 1e3 >= limit),
         // A mean is missed by all together.

@@ -1,14 +1,16 @@
 //! How long a worker's log line takes to those who watch: from the moment it is sent to its arrival.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use super::{Stage, line, watch};
 use crate::fixtures::{run_concurrent, run_concurrent_timed};
 use crate::trial::{Outcome, RUNS, Trial, Trouble};
 
-/// Between two lines: each is alone on its way.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Before a line.
+const PAUSE: Duration = Duration::from_millis(10);
+/// So long a line is waited for before the next is sent: each is alone on its way.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// So many clients connect at once.
 const BOUND: usize = 50;
 
@@ -28,12 +30,14 @@ async fn deliver(trial: &Trial, clients: usize, lines: usize) -> Outcome {
     let connected = run_concurrent_timed(connecting, Some(BOUND)).await.results;
     let followers = connected.into_iter().collect::<Result<Vec<_>, _>>()?;
     let sent: RefCell<Vec<Instant>> = RefCell::default();
+    let heard = Cell::new(0);
     let receiving = followers.into_iter().map(|mut follower| {
-        let sent = &sent;
+        let (sent, heard) = (&sent, &heard);
         async move {
             for number in 0..lines {
                 let arrived = line(&mut follower).await;
                 let done = Instant::now();
+                heard.set(heard.get() + 1);
                 match arrived {
                     Ok(text) if text == number.to_string() => {
                         let began = sent.borrow()[number];
@@ -50,6 +54,10 @@ async fn deliver(trial: &Trial, clients: usize, lines: usize) -> Outcome {
             tokio::time::sleep(PAUSE).await;
             sent.borrow_mut().push(Instant::now());
             stage.say(number.to_string()).await?;
+            let said = Instant::now();
+            while heard.get() < clients * (number + 1) && said.elapsed() < PATIENCE {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
         Ok::<(), Trouble>(())
     };
