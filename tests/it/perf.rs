@@ -318,6 +318,42 @@ fn checks_of_ones_own() {
     platform.run(&[&arguments[..], &["--run-real-agents"]].concat()).ok();
 }
 
+/// Above twenty, workers are connections of a few processes; tasks run at the same moment on them just so.
+#[test]
+fn a_larger_fleet_is_connections_of_a_few_processes() {
+    let home = Home::new();
+    let (report, loose) = (home.path("perf.json"), limits(&home, HOURS));
+    let arguments = ["perf", "parallel", "presence", "--scale", "3", "--thresholds", &loose];
+    home.run([&arguments[..], &["--report", report.to_str().unwrap()]].concat()).ok();
+    let written = json(&report);
+    let facts: Vec<(&str, &Value)> = written["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| (check["name"].as_str().unwrap(), &check["facts"][0]["found"]))
+        .collect();
+    assert_eq!(facts, [("workers::presence::online", &30.into()), ("tasks::execution::parallel", &60.into())]);
+}
+
+/// A server that asks for tokens: the run shows the one that every command shows, its workers too, and nobody sees it.
+#[test]
+fn a_deployment_with_tokens() {
+    let platform = Platform::start(Home::new(), &["serve", "--listen", "0.0.0.0:0"]);
+    let report = platform.home.path("perf.json");
+    let loose = limits(&platform.home, HOURS);
+    let arguments = ["perf", "api", "parallel", "websocket", "--target", &platform.url, "--thresholds", &loose];
+    let refused = platform.run(&arguments);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("REGATTA_TOKEN"), "{}", refused.stderr);
+    let token = platform.run(&["token", "create", "--role", "user"]).ok().stdout.trim().to_owned();
+    let mut command = platform.command(&[&arguments[..], &["--report", report.to_str().unwrap()]].concat());
+    let ran = Ran::from(command.env("REGATTA_TOKEN", &token).output().unwrap()).ok();
+    assert!(!ran.stdout.contains(&token) && !std::fs::read_to_string(&report).unwrap().contains(&token));
+    let mut command = platform.command(&["task", "list", "--json"]);
+    let left = Ran::from(command.env("REGATTA_TOKEN", &token).output().unwrap()).ok().json();
+    assert_eq!(left["tasks"].as_array().unwrap().len(), 0, "{left:#}");
+}
+
 /// What cannot be used, and who cannot be reached.
 #[test]
 fn usage_and_exit_codes() {
@@ -346,7 +382,7 @@ fn usage_and_exit_codes() {
     }
     assert!(home.run(["perf", "explain", "P95"]).ok().stdout.contains("95 %"));
     assert!(home.run(["perf", "explain", "std", "dev"]).ok().stdout.contains("standard deviation"));
-    let list = home.run(["perf", "--list", "api::worker"]).ok().stdout;
+    let list = home.run(["perf", "run", "--list", "api::worker"]).ok().stdout;
     assert_eq!(list.lines().count(), 6, "{list}");
     assert!(list.contains("max 5000 ms, p95 4000 ms"), "{list}");
 }

@@ -108,7 +108,7 @@ pub enum RunError {
         /// What the system says.
         reason: String,
     },
-    /// The platform of our own does not start, or what surrounds it.
+    /// The platform of our own does not start, or the one that is there refuses.
     #[error("{0}")]
     Platform(String),
 }
@@ -118,6 +118,19 @@ impl From<CallerError> for RunError {
         match error {
             CallerError::Options(what) => Self::Options(what),
             CallerError::Unreachable { url, reason } => Self::Unreachable { url, reason },
+        }
+    }
+}
+
+impl From<regatta_client::Error> for RunError {
+    fn from(error: regatta_client::Error) -> Self {
+        match error {
+            regatta_client::Error::Options(what) => Self::Options(what),
+            regatta_client::Error::Unreachable { url, reason } => Self::Unreachable { url, reason },
+            error if error.status() == Some(401) => {
+                Self::Platform(format!("{error}; give a user's token with REGATTA_TOKEN"))
+            }
+            error => Self::Platform(error.to_string()),
         }
     }
 }
@@ -178,7 +191,8 @@ async fn within(
     }
     report.took_s = started.elapsed().as_secs_f64();
     outcome?;
-    if own && (options.keep || !report.passed()) {
+    // A run that was cut off has not failed by that.
+    if own && (options.keep || !report.checks.iter().all(CheckReport::passed)) {
         report.folder = Some(folder.keep());
     }
     Ok(report)
@@ -243,8 +257,9 @@ impl Stage<'_> {
         let client = World::client(&url, token, tls_ca.as_deref())?;
         let world = Rc::new(World::new(caller, client.clone(), self.run.clone(), *scale, Pulse::start()));
         self.world = Some(Rc::clone(&world));
-        let answers = world.client.health().await.map_err(|error| RunError::Options(error.to_string()))?;
-        report.database = format!("{answers:?}");
+        report.health = Some(world.client.health().await?);
+        // The health is told to anybody; whether we may do more shows here, before it costs a check.
+        world.client.workers(&WorkersQuery { limit: Some(1), ..WorkersQuery::default() }).await?;
         let needs = |item: &Item| matches!(item, Item::BuiltIn(check) if check.needs == Needs::Workers);
         let submits = |item: &Item| matches!(item, Item::Own(check) if check.submits);
         if target.is_some() && checks.iter().any(submits) && !self.options.run_real_agents {
@@ -413,7 +428,7 @@ async fn others_are_away(client: &Client) -> Result<(), RunError> {
         Ok(rows) => rows,
         // It is none of our platforms, and has no agents.
         Err(error) if error.status() == Some(404) => return Ok(()),
-        Err(error) => return Err(RunError::Options(error.to_string())),
+        Err(error) => return Err(error.into()),
     };
     match rows.iter().find(|row| row.status != WorkerStatus::Offline && !row.reserved) {
         None => Ok(()),

@@ -23,6 +23,7 @@ use self::args::{Command, Run};
 use self::show::Show;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::node::with_hint;
 use crate::signals::Signals;
 
 impl Perf {
@@ -152,6 +153,6 @@ fn of_run(error: RunError) -> Failure {
         RunError::Unreachable { .. } => {
             Failure { exit: Exit::Unreachable, what, hint: None }.hint("start it, or leave --target away")
         }
-        RunError::Platform(_) => Failure::failed(what),
+        RunError::Platform(_) => with_hint(Exit::Failed, &what),
     }
 }

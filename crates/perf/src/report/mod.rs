@@ -16,6 +16,7 @@ pub mod text;
 
 use std::path::PathBuf;
 
+use regatta_client::api::health::Health;
 use serde::Serialize;
 
 pub use judge::{Blame, CheckReport, Judged, Verdict};
@@ -42,7 +43,7 @@ pub struct Report {
     /// Whether that was a platform of the run's own.
     pub own_platform: bool,
     /// How the server said it was.
-    pub database: String,
+    pub health: Option<Health>,
     /// The scale.
     pub scale: f64,
     /// How often each check ran.
@@ -71,7 +72,7 @@ impl Report {
             took_s: 0.0,
             target: String::new(),
             own_platform: options.target.is_none(),
-            database: String::new(),
+            health: None,
             scale: options.scale,
             repeat: options.repeat,
             environment: Environment::here(),
