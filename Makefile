@@ -88,7 +88,7 @@ bench: ## measure speed and memory against their limits (about 5 minutes)
 	@$(CARGO) bench --locked --bench budget
 	@echo; echo "The store alone, in process, against a plain loop over the same rows:"
 	@$(CARGO) run --release --locked --quiet -p regatta-store --example store_bench
-	@echo; echo "The load engine, one thread against wrk on the same static server:"
+	@echo; echo "The load engine: one thread against wrk and Locust on the same static server, memory, and whether its figures are true:"
 	@$(CARGO) run --release --locked --quiet -p regatta-load --example load_bench
 
 install: ## put regatta on your PATH, with completions for your shell (PREFIX=DIR: into DIR/bin)

@@ -397,6 +397,24 @@ fn what_cannot_be_run_is_told() {
     }
 }
 
+/// Every user holds a connection: too many for what this process may open is told before it begins, with the number.
+#[test]
+fn too_few_descriptors_are_told_with_the_number() {
+    let platform = Platform::serve();
+    let limited = |line: &str| {
+        let mut command = platform.home.program("sh");
+        command.args(["-c", &format!("ulimit -n 300 && {line}"), "sh", env!("CARGO_BIN_EXE_regatta"), &platform.url]);
+        Ran::from(command.output().unwrap())
+    };
+    let ran = limited(r#""$1" load -H "$2" -u 10000 -r 1000 --threads 2 -t 1s --headless MixedUser"#);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("10000 users need 10080 file descriptors, and this process may open 300"), "{ran:?}");
+    assert!(ran.stderr.contains("ulimit -n 10080"), "{ran:?}");
+    // A user with a WebSocket holds two.
+    let ran = limited(r#""$1" load -H "$2" -u 150 -r 1000 --threads 2 -t 1s --headless WatcherUser"#);
+    assert!(ran.stderr.contains("150 users need 380 file descriptors"), "{ran:?}");
+}
+
 #[test]
 fn looking_does_nothing() {
     let home = Home::new();

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use regatta_load::Plan;
 use regatta_load::engine::Outcome as Ran;
-use regatta_load::locust::worker::{Ended, Hooks, Level};
-use regatta_load::locust::{End, Error, Job, Options, Worker};
+use regatta_load::locust::{End, Ended, Error, Hooks, Job, Level, Options, Worker};
 use regatta_load::report::tables;
 use regatta_load::scenario::compile::{Choices, Source};
 

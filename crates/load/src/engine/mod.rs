@@ -4,18 +4,20 @@
 //! - [`controller`]: spawning, stopping and merging, on the thread that runs it
 //! - [`shard`]: a thread of users; [`meter`]: what it measured in a second
 //! - [`user`]: the life of a user, and the trait for users in Rust; [`script`]: users from scenarios;
-//!   [`client`]: their HTTP
+//!   [`client`]: what they ask with, [`follow`] the way of a request, [`websocket`] what goes over WebSockets
 //! - [`arrivals`]: the open model; [`schedule`]: which class comes next
 
 pub mod arrivals;
 pub mod client;
 pub mod controller;
+mod follow;
 pub mod limits;
 pub mod meter;
 pub mod schedule;
 mod script;
 mod shard;
 pub mod user;
+mod websocket;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;

@@ -138,8 +138,31 @@ impl Either {
     }
 }
 
+/// Takes a user out of those that are there, however it ends: a run waits for all of them.
+struct Present {
+    shard: Rc<Shard>,
+    class: usize,
+    number: u64,
+    ended: bool,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.shard.gone(self.class, self.number);
+        // The panic itself is told on standard error; here it must not be missed in the reports. Whoever is dropped
+        // with its whole thread is in no report any more.
+        if !self.ended
+            && let Ok(mut meter) = self.shard.meter.try_borrow_mut()
+        {
+            let class = &self.shard.plan.classes[self.class].name;
+            meter.exception("a user has panicked, and is gone".to_owned(), class.clone());
+        }
+    }
+}
+
 /// The life of a user.
 pub(super) async fn live(shard: Rc<Shard>, class: usize, number: u64, control: Rc<Control>) {
+    let mut present = Present { shard: Rc::clone(&shard), class, number, ended: false };
     let mut client = Client::new(Rc::clone(&shard), number);
     let wait = shard.plan.classes[class].wait;
     let mut user = match &shard.plan.classes[class].behaviour {
@@ -178,5 +201,5 @@ pub(super) async fn live(shard: Rc<Shard>, class: usize, number: u64, control: R
     control.until(Leash::Now, work).await;
     client.intended = None;
     let _ = control.until(Leash::Gone, tokio::time::timeout(CLEAN_UP, user.run(&mut client, Part::OnStop))).await;
-    shard.gone(class, number);
+    present.ended = true;
 }

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::delta::Delta;
+use super::hooks::{Hooks, Options};
 use super::message::{Job, Users};
-use super::worker::{Hooks, Options};
 use crate::engine::meter::Interval;
 use crate::engine::{self, Engine, Event, Handle, Observer};
 use crate::scenario::plan::RequestName;

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,11 +16,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::delta::Delta;
+use super::hooks::{End, Error, Hooks, Level, Options};
 use super::message::{Exception, Heard, Heartbeat, Job, Logs, Said, State, Users, decode};
 use super::run::{News, Run};
+use super::usage::Usage;
 use super::zmtp::Dealer;
-use crate::engine::Outcome;
-use crate::scenario::Plan;
 
 /// Locust's HEARTBEAT_INTERVAL.
 const BEAT: Duration = Duration::from_secs(1);
@@ -37,80 +36,6 @@ const UNKNOWN: u32 = 3;
 const LOG_LINES: usize = 500;
 /// A clock that is closer than this is the same, in seconds: the way of a message is not told apart from it.
 const SAME_CLOCK: f64 = 1.0;
-
-/// How a worker works.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The master's name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Threads of the engine.
-    pub threads: usize,
-    /// A PEM file with certificates to trust beside the system's.
-    pub trust: Option<PathBuf>,
-    /// Speak HTTP/2 to the server.
-    pub http2: bool,
-    /// A master that answers no heartbeat for so long is lost. Locust's is 60 s.
-    pub patience: Duration,
-}
-
-/// How much a line of the log matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// It goes as it should.
-    Info,
-    /// Somebody should look.
-    Warning,
-    /// Something does not work.
-    Error,
-}
-
-/// What is done when a run is over, on the run's own thread; the master has been told already. An error is a sentence for
-/// the log.
-pub type Ended = Box<dyn FnOnce(&Outcome) -> Result<(), String> + Send>;
-
-/// What the program around a worker does for it.
-pub trait Hooks: Send + Sync {
-    /// What is run, with the job's server and tags where it names any, and what is done afterwards.
-    ///
-    /// # Errors
-    /// A sentence that says why it cannot be run.
-    fn prepare(&self, job: &Job) -> Result<(Plan, Ended), String>;
-
-    /// Logs; with the line as it was written, for the master.
-    fn log(&self, level: Level, text: &str) -> String;
-}
-
-/// How a worker's work ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The master said so.
-    Quit,
-    /// We were asked to.
-    Interrupted,
-}
-
-/// Why a worker cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Nobody took us up.
-    #[error("no Locust master answers at {master} ({reason})")]
-    Unreachable {
-        /// Where.
-        master: String,
-        /// What the last try said.
-        reason: String,
-    },
-    /// The master is gone.
-    #[error("the Locust master at {master} has not answered for {} s: its users are stopped", .patience.as_secs_f64())]
-    Lost {
-        /// Where.
-        master: String,
-        /// So long.
-        patience: Duration,
-    },
-}
 
 /// What follows when the run under way has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -434,7 +359,11 @@ impl Worker {
                     }
                     Err(why) => self.complain(&why),
                 }
-                self.report();
+                match self.then {
+                    // What belongs to a run of the master before is nothing to this one.
+                    Some(Then::Join) => *self.delta.lock() = Delta::default(),
+                    _ => self.report(),
+                }
                 self.ended();
             }
         }
@@ -517,36 +446,4 @@ async fn receive(link: &mut Option<Dealer>) -> std::io::Result<Vec<u8>> {
         Some(dealer) => dealer.receive().await,
         None => std::future::pending().await,
     }
-}
-
-/// What this process uses of the machine.
-#[derive(Debug)]
-struct Usage {
-    threads: usize,
-    last: (Instant, Duration),
-}
-
-impl Usage {
-    fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1), last: (Instant::now(), cpu()) }
-    }
-
-    /// Per cent of the threads' cores since the last look, and resident bytes. Locust's is per cent of one core, which
-    /// is all that a Python process can use; either way 90 is when a master warns.
-    fn look(&mut self) -> (f64, u64) {
-        let now = (Instant::now(), cpu());
-        let wall = now.0.duration_since(self.last.0).as_secs_f64() * self.threads as f64;
-        let used = now.1.saturating_sub(self.last.1).as_secs_f64();
-        self.last = now;
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB"));
-        let kilobytes: u64 = resident.and_then(|number| number.trim().parse().ok()).unwrap_or_default();
-        (if wall > 0.0 { used / wall * 100.0 } else { 0.0 }, kilobytes * 1_024)
-    }
-}
-
-/// What this process has used of all cores.
-fn cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -219,6 +219,48 @@ fn reports_are_whole_when_it_is_interrupted() {
 }
 
 #[test]
+fn a_user_that_panics_is_told_and_the_others_go_on() {
+    #[derive(Debug)]
+    struct Class0;
+    struct Mortal(u64);
+    impl UserClass for Class0 {
+        fn user(&self, number: u64) -> Box<dyn User> {
+            Box::new(Mortal(number))
+        }
+    }
+    impl User for Mortal {
+        fn task<'a>(&'a mut self, client: &'a mut Client) -> Step<'a> {
+            Box::pin(async move {
+                assert!(self.0 != 2, "user 2 always dies");
+                let _ = client.get("/x").await;
+            })
+        }
+    }
+    let ran = Engine::new(in_rust(start(ok()), Arc::new(Class0)), users(3, 1_500)).unwrap().run(&mut Nobody).unwrap();
+    assert!(ran.totals.all.requests > 2);
+    let exceptions: Vec<_> = ran.totals.exceptions.into_iter().collect();
+    assert_eq!(exceptions, [(("a user has panicked, and is gone".to_owned(), "Rust".to_owned()), 1)]);
+    assert!(ran.totals.user_series.iter().any(|(_, users)| *users == 2), "{:?}", ran.totals.user_series);
+}
+
+/// A plan of one class in Rust.
+fn in_rust(host: std::net::SocketAddr, class: Arc<dyn UserClass>) -> Plan {
+    Plan {
+        host: format!("http://{host}").parse().unwrap(),
+        classes: vec![Class {
+            name: "Rust".to_owned(),
+            weight: 1.0,
+            wait: Wait::Pacing(regatta_load::scenario::duration::Span(Duration::from_millis(20))),
+            behaviour: Behaviour::Rust(class),
+        }],
+        names: Vec::new(),
+        data: Vec::new(),
+        thresholds: Vec::new(),
+        limits: Limits::default(),
+    }
+}
+
+#[test]
 fn users_in_rust() {
     #[derive(Debug)]
     struct Class0;
@@ -237,20 +279,7 @@ fn users_in_rust() {
             })
         }
     }
-    let host = start(ok());
-    let plan = Plan {
-        host: format!("http://{host}").parse().unwrap(),
-        classes: vec![Class {
-            name: "Rust".to_owned(),
-            weight: 1.0,
-            wait: Wait::Pacing(regatta_load::scenario::duration::Span(Duration::from_millis(20))),
-            behaviour: Behaviour::Rust(Arc::new(Class0)),
-        }],
-        names: Vec::new(),
-        data: Vec::new(),
-        thresholds: Vec::new(),
-        limits: Limits::default(),
-    };
+    let plan = in_rust(start(ok()), Arc::new(Class0));
     let ran = Engine::new(plan, users(3, 600)).unwrap().run(&mut Nobody).unwrap();
     let rows: Vec<(&str, u64)> = ran.totals.sorted().iter().map(|entry| (&*entry.id.name, entry.failures)).collect();
     assert_eq!(rows[1], ("/x", 0));

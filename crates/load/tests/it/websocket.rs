@@ -10,11 +10,17 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{any, get};
 use parking_lot::Mutex;
+use regatta_load::engine::client::Client;
+use regatta_load::engine::user::{Step, User, UserClass};
 use regatta_load::scenario::compile::Choices;
+use regatta_load::scenario::duration::Span;
+use regatta_load::scenario::plan::{Behaviour, Class, Limits};
+use regatta_load::scenario::wait::Wait;
+use regatta_load::{Engine, Plan};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::server::{plan, run, start, users};
+use crate::server::{Nobody, plan, run, start, users};
 
 /// Answers texts with what `answer` makes of them; notes what it hears.
 fn socket<F, Fut>(serve: F) -> Router
@@ -124,6 +130,61 @@ steps = [
     assert!(ran.totals.errors.is_empty(), "{:?}", ran.totals.errors);
     assert!(time("event") >= 300_000, "{}", time("event"));
     assert!(time("first") < 4_000_000, "it came while the user paused: {}", time("first"));
+}
+
+#[test]
+fn users_in_rust_talk_too() {
+    #[derive(Debug)]
+    struct Talkers;
+    struct Talker;
+    impl UserClass for Talkers {
+        fn user(&self, _: u64) -> Box<dyn User> {
+            Box::new(Talker)
+        }
+    }
+    impl User for Talker {
+        fn on_start<'a>(&'a mut self, client: &'a mut Client) -> Step<'a> {
+            Box::pin(async move {
+                assert!(client.send_text("early", "say").await.is_err());
+                client.open_socket("/ws", "/ws").await.unwrap();
+            })
+        }
+        fn task<'a>(&'a mut self, client: &'a mut Client) -> Step<'a> {
+            Box::pin(async move {
+                client.send_text("two", "say").await.unwrap();
+                let message = client.receive_message("echo", |message| message.body.ends_with(b"wo")).await.unwrap();
+                assert_eq!(message.body, b"two");
+            })
+        }
+        fn on_stop<'a>(&'a mut self, client: &'a mut Client) -> Step<'a> {
+            Box::pin(client.close_socket())
+        }
+    }
+    let routes = socket(|mut socket, _| async move {
+        while let Some(Ok(Message::Text(text))) = socket.recv().await {
+            let _ = socket.send(Message::Text("one".into())).await;
+            let _ = socket.send(Message::Text(text)).await;
+        }
+    });
+    let plan = Plan {
+        host: format!("http://{}", start(routes)).parse().unwrap(),
+        classes: vec![Class {
+            name: "Talkers".to_owned(),
+            weight: 1.0,
+            wait: Wait::Constant(Span(Duration::from_millis(20))),
+            behaviour: Behaviour::Rust(Arc::new(Talkers)),
+        }],
+        names: Vec::new(),
+        data: Vec::new(),
+        thresholds: Vec::new(),
+        limits: Limits::default(),
+    };
+    let ran = Engine::new(plan, users(2, 600)).unwrap().run(&mut Nobody).unwrap();
+    let rows: Vec<_> =
+        ran.totals.sorted().iter().map(|entry| (entry.id.method, entry.id.name.to_string(), entry.failures)).collect();
+    let expected = [("WS", "/ws".to_owned(), 0), ("WSR", "echo".to_owned(), 0), ("WSS", "say".to_owned(), 2)];
+    assert_eq!(rows, expected);
+    assert!(ran.totals.entries.iter().any(|entry| &*entry.id.name == "echo" && entry.requests > 2));
 }
 
 #[test]

@@ -1,8 +1,13 @@
-//! How fast and how small the engine is: requests a second of one thread beside `wrk` with one thread, against the same
-//! static server in the same run, and memory for each of 10,000 users.
+//! How fast, how small and how true the engine is: requests a second of one thread beside `wrk` with one thread and
+//! Locust's FastHttpUser, against the same static server in the same run; memory for each of 10,000 users; percentiles
+//! beside known delays; a server that stalls.
 //!
-//! `cargo run --release -p regatta-load --example load_bench`; without `wrk` on the PATH there is no ratio.
+//! `cargo run --release -p regatta-load --example load_bench`; without `wrk` on the PATH, or where Locust cannot be
+//! installed, there is no ratio to it.
 //! Rates drift with the machine, so each side is measured in turn, several times, and the best of each counts.
+
+mod peers;
+mod truth;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -17,10 +22,10 @@ use regatta_load::engine::{Handle, Observer};
 use regatta_load::scenario::compile::{Choices, Source};
 use regatta_load::{Engine, Options, Totals};
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Connections of the rates.
-const CONNECTIONS: u64 = 64;
+pub const CONNECTIONS: u64 = 64;
 /// Rounds, of which the best counts.
 const ROUNDS: usize = 3;
 /// Users whose memory is measured, and the few that are subtracted.
@@ -70,39 +75,44 @@ fn main() -> Outcome<()> {
     }
     let server = Server::start()?;
     let seconds = std::env::var("REGATTA_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
-    let wrk = Command::new("wrk").arg("-v").output().is_ok();
-    let (mut theirs, mut ours, mut templated) = (0.0_f64, 0.0_f64, 0.0_f64);
+    let locust = peers::locust();
+    let (mut wrk, mut python, mut ours, mut templated) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
     for _ in 0..ROUNDS {
-        if wrk {
-            theirs = theirs.max(rate_of_wrk(server.address, seconds)?);
+        wrk = wrk.max(peers::wrk(server.address, seconds)?.unwrap_or_default());
+        if let Some(locust) = &locust {
+            python = python.max(peers::fast_http_user(locust, server.address, seconds)?);
         }
         ours = ours.max(rate(server.address, STATIC, seconds)?);
         templated = templated.max(rate(server.address, TEMPLATED, seconds)?);
     }
-    line("static GET, one thread", ours, theirs, 1.0);
-    line("templated POST with JSON extraction, one thread", templated, theirs, 0.4);
+    line("static GET, one thread", ours, "wrk", wrk, 1.0);
+    line("templated POST with JSON extraction, one thread", templated, "wrk", wrk, 0.4);
+    line("static GET, one thread", ours, "Locust's FastHttpUser", python, 1.0);
     let least = memory_of(server.address, FEW)?;
     let most = memory_of(server.address, MANY)?;
     let each = most.saturating_sub(least) as f64 / (MANY - FEW) as f64 / 1e3;
     let met = if each < 20.0 { "met" } else { "MISSED" };
     println!("{:50} {each:>10.1} KB    aim < 20 KB   {met}", format!("memory of each of {MANY} users"));
-    Ok(())
+    truth::accuracy(server.address, seconds)?;
+    truth::omission(server.address)
 }
 
-fn line(what: &str, ours: f64, theirs: f64, aim: f64) {
+fn line(what: &str, ours: f64, whose: &str, theirs: f64, aim: f64) {
     if theirs == 0.0 {
-        println!("{what:50} {ours:>10.0}/s    (wrk is not on the PATH: no ratio)");
+        println!("{what:50} {ours:>10.0}/s    ({whose} is not here: no ratio)");
         return;
     }
     let ratio = ours / theirs;
     let met = if ratio >= aim { "met" } else { "MISSED" };
-    println!("{what:50} {ours:>10.0}/s    {ratio:.2} of wrk's {theirs:.0}/s   aim >= {aim:.1}   {met}");
+    println!("{what:50} {ours:>10.0}/s    {ratio:.2} of {whose}: {theirs:.0}/s   aim >= {aim:.1}   {met}");
 }
+
+/// Looks on and does nothing.
+pub struct Nobody;
+impl Observer for Nobody {}
 
 /// Requests a second of the engine.
 fn rate(address: SocketAddr, scenario: &str, seconds: u64) -> Outcome<f64> {
-    struct Nobody;
-    impl Observer for Nobody {}
     let options = Options {
         users: CONNECTIONS,
         spawn_rate: 1e6,
@@ -118,20 +128,10 @@ fn rate(address: SocketAddr, scenario: &str, seconds: u64) -> Outcome<f64> {
     Ok(ran.totals.all.requests as f64 / ran.totals.seconds())
 }
 
-fn engine(address: SocketAddr, scenario: &str, options: Options) -> Outcome<Engine> {
+pub fn engine(address: SocketAddr, scenario: &str, options: Options) -> Outcome<Engine> {
     let source = Source { name: "bench".to_owned(), text: scenario.to_owned(), folder: PathBuf::new() };
     let choices = Choices { host: Some(format!("http://{address}")), run: "bench".to_owned(), ..Choices::default() };
     Ok(Engine::new(regatta_load::scenario::load(&source, &choices)?, options)?)
-}
-
-/// Requests a second of `wrk`, as it says itself.
-fn rate_of_wrk(address: SocketAddr, seconds: u64) -> Outcome<f64> {
-    let output = Command::new("wrk")
-        .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), &format!("http://{address}/static")])
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    Ok(rate.ok_or("wrk says no rate")?.trim().parse()?)
 }
 
 /// Resident bytes of a process of its own with so many users.
@@ -207,6 +207,7 @@ fn serve() -> Outcome<()> {
                 std::future::ready((json(), r#"{"id": "0199-8d2c", "state": "new", "tags": ["a", "b"], "n": 5}"#))
             }),
         );
+    let routes = routes.merge(truth::routes());
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         println!("{}", listener.local_addr()?);
