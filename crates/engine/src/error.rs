@@ -61,6 +61,11 @@ impl From<StoreError> for Error {
                 "the connection to the database was lost at the commit; look whether it was done, then try again"
                     .into(),
             ),
+            StoreError::Failing(_) => Self::Unavailable(
+                "the database's disk is full or fails, and nothing was changed; the server's log says more to whoever \
+                 runs it; try again later"
+                    .into(),
+            ),
             StoreError::Database(text) | StoreError::Open(text) => Self::Internal(text),
         }
     }

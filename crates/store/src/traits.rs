@@ -28,7 +28,11 @@ pub enum StoreError {
     /// The connection was lost at the commit: whether it was done is not known.
     #[error("whether it was written is not known: {0}")]
     Unknown(String),
-    /// The database refused, for a reason that an operator must look at.
+    /// What the database stands on is full or fails: its disk, its file, the memory. An operator must look at it, and
+    /// what is asked again after that may be done.
+    #[error("the database failed: {0}")]
+    Failing(String),
+    /// The database refused, for a reason that is a fault of ours.
     #[error("the database failed: {0}")]
     Database(String),
     /// The database cannot be opened as it is.

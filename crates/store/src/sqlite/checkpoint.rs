@@ -32,6 +32,9 @@ pub(super) struct Checkpoints {
     nearly: AtomicBool,
 }
 
+/// How long is waited after a copy that failed.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
 /// One passive copy: pages in the log, and pages of them that are copied.
 fn copy(conn: &Connection) -> rusqlite::Result<(i64, i64)> {
     conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
@@ -64,6 +67,8 @@ impl Checkpoints {
                     // The log only grows meanwhile, and the writer copies when it is long.
                     tracing::warn!(%error, "a checkpoint failed; it is tried again");
                     *self.written.lock() = true;
+                    // A disk that is full stays so for a while, and each try says so in the log.
+                    std::thread::sleep(AFTER_ERROR);
                 }
             }
         }

@@ -13,6 +13,9 @@ pub(super) enum DbError {
     /// A row holds what this program never writes.
     #[error("the database holds {0}; restore it from a backup")]
     Corrupt(String),
+    /// The file is not where it was.
+    #[error("{0}")]
+    Gone(String),
     /// A command asked for what is not there: a fault of ours.
     #[error("{0}")]
     Missing(String),
@@ -25,9 +28,11 @@ pub(super) enum DbError {
 }
 
 impl DbError {
-    /// Whether the disk failed: only then is the outcome of a failed COMMIT not known.
-    pub(super) fn is_io(&self) -> bool {
-        matches!(self, Self::Sql(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+    /// Whether the disk or the memory failed: only then is the outcome of a failed COMMIT not known. The log may have
+    /// been written before.
+    pub(super) fn leaves_open(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory))
     }
 }
 
@@ -39,16 +44,24 @@ impl From<DbError> for StoreError {
 
 impl From<&DbError> for StoreError {
     fn from(error: &DbError) -> Self {
-        let advice = match error {
-            DbError::Sql(sql) => match sql.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => "; make room on its disk",
-                Some(ErrorCode::SystemIoFailure) => "; check its disk",
-                Some(ErrorCode::ReadOnly) => "; let this user write to its folder",
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "; restore it from a backup",
-                _ => "",
-            },
-            _ => "",
+        let code = match error {
+            DbError::Sql(sql) => sql.sqlite_error_code(),
+            DbError::Gone(why) => return StoreError::Failing(why.clone()),
+            _ => None,
         };
-        StoreError::Database(format!("{error}{advice}"))
+        let advice = match code {
+            Some(ErrorCode::DiskFull) => "make room on its disk",
+            Some(ErrorCode::SystemIoFailure) => "check its disk",
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                "see that its folder is there and that this user may write to it"
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "restore it from a backup",
+            Some(ErrorCode::OutOfMemory) => "give this process more memory",
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+                "see which other program uses it"
+            }
+            _ => return StoreError::Database(error.to_string()),
+        };
+        StoreError::Failing(format!("{error}; {advice}"))
     }
 }

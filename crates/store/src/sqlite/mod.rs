@@ -14,6 +14,7 @@ mod migrate;
 mod open;
 mod pack_wide;
 mod packed;
+mod place;
 mod queue;
 mod read;
 mod records;
@@ -52,6 +53,7 @@ use crate::{Sink, Store, StoreError, Timed};
 use checkpoint::Checkpoints;
 use error::DbError;
 use lock::DatabaseLock;
+use place::Place;
 use queue::{Job, Queue};
 use read::Readers;
 use rows::SqliteRows;
@@ -64,6 +66,7 @@ const NO_SWEEP: i64 = i64::MIN;
 pub struct SqliteStore {
     queue: Arc<Queue>,
     readers: Arc<Readers>,
+    place: Arc<Place>,
     checkpoints: Arc<Checkpoints>,
     cluster: Uuid,
     last_sweep: AtomicI64,
@@ -125,6 +128,9 @@ impl SqliteStore {
             DbError::Sql(sql) => open::cannot_open(&options.path, sql),
             _ => StoreError::Open(format!("{}: {error}", options.path.display())),
         };
+        let place = Arc::new(Place::of(&options.path).map_err(|error| {
+            StoreError::Open(format!("the database {} cannot be looked at: {error}", options.path.display()))
+        })?);
         let cluster = open::cluster_id(&conn).map_err(|error| at_open(error.into()))?;
         let copier = open::checkpointer(&options).map_err(|error| at_open(error.into()))?;
         let rows = SqliteRows::new(conn).map_err(at_open)?;
@@ -132,13 +138,15 @@ impl SqliteStore {
         let checkpoints = Arc::new(Checkpoints::default());
         let group_time = Duration::from_millis(options.group_millis);
         let version = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(rows, sink, queue.clone(), checkpoints.clone(), version.clone(), group_time);
+        let writer =
+            Writer::new(rows, place.clone(), sink, queue.clone(), checkpoints.clone(), version.clone(), group_time);
         let writer = spawn("store-writer", move || writer.run())?;
         let copying = checkpoints.clone();
         let checkpointer = spawn("store-checkpoints", move || copying.run(&copier))?;
         Ok(Self {
             queue,
             readers: Arc::new(Readers::new(options)),
+            place,
             checkpoints,
             cluster,
             last_sweep: AtomicI64::new(NO_SWEEP),
@@ -299,7 +307,10 @@ impl Store for SqliteStore {
         let started = Instant::now();
         let answered = match self.queue.is_closed() {
             true => Err(StoreError::Closed),
-            false => self.readers.read(|reader| reader.last_sweep()),
+            false => self.readers.read(|reader| {
+                self.place.look()?;
+                reader.last_sweep()
+            }),
         };
         let (size, in_use) = self.readers.connections();
         StoreHealth {

@@ -16,6 +16,7 @@ use regatta_model::{Span, Timestamp};
 
 use super::checkpoint::Checkpoints;
 use super::error::DbError;
+use super::place::Place;
 use super::queue::{Job, Queue};
 use super::rows::SqliteRows;
 use crate::{Sink, StoreError, Timed, Timing, delayed};
@@ -26,6 +27,7 @@ const SWEEP_NOTED_EVERY: Span = Span::seconds(5);
 /// The writer's state.
 pub(super) struct Writer {
     rows: SqliteRows,
+    place: Arc<Place>,
     sink: Arc<dyn Sink>,
     queue: Arc<Queue>,
     checkpoints: Arc<Checkpoints>,
@@ -67,13 +69,14 @@ struct Done {
 impl Writer {
     pub(super) fn new(
         rows: SqliteRows,
+        place: Arc<Place>,
         sink: Arc<dyn Sink>,
         queue: Arc<Queue>,
         checkpoints: Arc<Checkpoints>,
         version: Arc<AtomicU64>,
         group_time: Duration,
     ) -> Self {
-        Self { rows, sink, queue, checkpoints, version, sweep_noted: None, broken: false, group_time }
+        Self { rows, place, sink, queue, checkpoints, version, sweep_noted: None, broken: false, group_time }
     }
 
     /// Works until the queue is closed and empty.
@@ -176,6 +179,7 @@ impl Writer {
         effects.seal(&mut self.rows, latest)?;
         self.rows.flush()?;
         self.rows.keep_events(&effects.events)?;
+        self.place.look()?;
         let started_commit = Instant::now();
         delayed("commit");
         let committed = self.rows.conn().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
@@ -223,9 +227,10 @@ impl Writer {
 }
 
 fn refuse(job: Job, failure: &Failure) {
-    tracing::error!(command = job.command.name(), error = %failure, "a command failed");
+    let error = failure.store_error();
+    tracing::error!(command = job.command.name(), %error, "a command failed");
     // Nobody may be waiting any more.
-    let _ = job.answer.send(Err(failure.store_error()));
+    let _ = job.answer.send(Err(error));
 }
 
 /// Why a transaction did not come through.
@@ -249,7 +254,7 @@ impl std::fmt::Display for Failure {
 
 impl Failure {
     fn store_error(&self) -> StoreError {
-        if self.at_commit && self.error.is_io() {
+        if self.at_commit && self.error.leaves_open() {
             return StoreError::Unknown(format!("{}; check the disk", self.error));
         }
         (&self.error).into()

@@ -91,17 +91,23 @@ impl Readers {
         let kept = self.idle.lock().pop();
         let conn = match kept {
             Some(conn) => conn,
-            None => open::reader(&self.options).map_err(DbError::from)?,
+            None => open::reader(&self.options).map_err(|error| {
+                tracing::error!(%error, "no connection to read with could be opened");
+                DbError::from(error)
+            })?,
         };
         let pool = started.elapsed();
         delayed("db");
         let value = read(&Reader { conn: &conn, statements: &self.statements });
-        // After an error nothing of it may stay open, so the connection goes.
-        if value.is_ok() {
-            let mut idle = self.idle.lock();
-            if !self.closed.load(Ordering::SeqCst) {
-                idle.push(conn);
+        match &value {
+            Ok(_) => {
+                let mut idle = self.idle.lock();
+                if !self.closed.load(Ordering::SeqCst) {
+                    idle.push(conn);
+                }
             }
+            // Nothing of it may stay open, so the connection goes.
+            Err(error) => tracing::error!(%error, "a read failed"),
         }
         let timing = Timing { pool, db: started.elapsed() - pool, ..Timing::default() };
         Ok(Timed { value: value?, timing })
