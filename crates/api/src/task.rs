@@ -57,7 +57,7 @@ pub struct CreateTask {
     pub requires: Option<BTreeMap<String, String>>,
     /// The plan; without it the built-in plan of `task_type`.
     #[serde(default, deserialize_with = "objects::optional_list", skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 10000)]
+    #[schema(min_items = 1, max_items = 10000)]
     pub subtasks: Option<Vec<Step>>,
     /// False: the task waits, `pending`, for `decompose`.
     #[serde(default = "yes::value", deserialize_with = "yes::or_null")]
@@ -126,11 +126,11 @@ pub struct Step {
     pub priority: i32,
     /// How long one attempt may run, in seconds.
     #[serde(default = "timeout_default::value", deserialize_with = "timeout_default::or_null")]
-    #[schema(minimum = 1, default = 3600)]
+    #[schema(value_type = u64, minimum = 1, maximum = 4294967295_u64, default = 3600)]
     pub timeout_seconds: u32,
     /// How many attempts may fail or time out before the step fails for good.
     #[serde(default = "attempts_default::value", deserialize_with = "attempts_default::or_null")]
-    #[schema(minimum = 1, default = 3)]
+    #[schema(value_type = u64, minimum = 1, maximum = 4294967295_u64, default = 3)]
     pub max_attempts: u32,
 }
 

@@ -85,18 +85,16 @@ pub enum RegisteredStatus {
 pub struct Resources {
     /// Processor time in use, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 100)]
     pub cpu_percent: Option<f64>,
     /// Memory in use, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 100)]
     pub memory_percent: Option<f64>,
     /// Disk in use, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 100)]
     pub disk_percent: Option<f64>,
-    /// Any other numbers.
+    /// Any other numbers; what is none is ignored.
     #[serde(flatten)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub other: BTreeMap<String, f64>,
 }
 
@@ -278,7 +276,7 @@ paged_query! {
         pub tool: Option<String>,
         /// Only workers that carry this label, as `name=value`.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[param(example = "gpu=a100")]
+        #[param(example = "gpu=a100", pattern = "=")]
         pub label: Option<String>,
     }
 }

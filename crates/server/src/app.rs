@@ -1,7 +1,7 @@
 //! What every request, socket and loop of one server shares.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) scheme: &'static str,
     pub(crate) limits: Limits,
     pub(crate) places: Places,
+    /// How long a body may take, before what it has more for its length.
+    pub(crate) body_time: Duration,
     pub(crate) requests: Requests,
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) started: Instant,

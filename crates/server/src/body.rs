@@ -3,10 +3,13 @@
 //! | What is wrong | Answer |
 //! |---|---|
 //! | no `application/json` | 415 |
+//! | too slow | 408 |
 //! | more bytes than the limit, announced or not | 413; see [`crate::leftover`] for what still comes |
 //! | no JSON, too deep, broken UTF-8 | 422, field `body` |
 //! | a wrong type, a missing or doubled field, a length or number out of range | 422, the field's path |
 //! | U+0000 in a text | 422, the field's path; in logs and outputs it becomes U+FFFD |
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRequest;
@@ -18,6 +21,7 @@ use regatta_api::limits::TASK_BODY_BYTES;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -75,6 +79,10 @@ impl<T: Check + Default> FromRequest<App> for Optional<T> {
             return Ok(Self(T::default()));
         }
         typed?;
+        // As everywhere, null is what is left out.
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
+        }
         parse(&bytes).map(Self)
     }
 }
@@ -95,7 +103,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
 /// What is longer needs room of its own, so that many long bodies at once do not fill the memory.
 const LONG: u64 = 64 * 1_024;
 
-/// Reads the whole body, within the limit.
+/// Bytes that give a body a second more, so that a slow line may send a long one and nobody holds a place with a byte now
+/// and then.
+const BYTES_A_SECOND: usize = 16 * 1_024;
+
+/// Reads the whole body, within the limit and in time.
 async fn read(app: &App, request: Request<Body>) -> Result<Bytes, Failure> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let mut body = request.into_body();
@@ -108,10 +120,24 @@ async fn read(app: &App, request: Request<Body>) -> Result<Bytes, Failure> {
     };
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let begun = Instant::now();
+    let mut received = 0;
+    loop {
+        let due = begun + app.body_time + Duration::from_secs((received / BYTES_A_SECOND) as u64);
+        let Ok(frame) = tokio::time::timeout_at(due, body.frame()).await else {
+            return Err(Failure::new(
+                Kind::TooSlow,
+                format!(
+                    "The body did not come in time: {received} bytes in {} s; send it faster.",
+                    begun.elapsed().as_secs()
+                ),
+            ));
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Failure::field("body", "ended before it was whole; send the request again"))?;
         let Ok(data) = frame.into_data() else { continue };
-        let so_far = first.as_ref().map_or(0, Bytes::len) + rest.len();
+        received += data.len();
+        let so_far = received - data.len();
         if so_far + data.len() > TASK_BODY_BYTES {
             return Err(Failure::too_large("request body", None, TASK_BODY_BYTES, "bytes"));
         }

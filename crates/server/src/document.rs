@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document: gathered from the routes, completed with the answers that layers give to all of them.
 
+use http::Method;
 use regatta_api::frames::{all, logs, worker};
 use regatta_api::problem::CONTENT_TYPE;
 use regatta_api::{PREFIX, Problem};
@@ -7,7 +8,8 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
-use crate::router;
+use crate::policy::{self, Permission};
+use crate::{nullable, router};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -39,19 +41,20 @@ pub(crate) fn base() -> OpenApi {
 /// The document that the server serves at `/openapi.json`.
 pub fn document() -> OpenApi {
     let mut document = router::openapi();
+    nullable::allow(&mut document);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            operation.operation_id = Some(operation_id(method, path));
-            let guarded = method != "get" || path.contains("/ws") || operation_changes(path);
-            complete(path, guarded, operation);
+            operation.operation_id = Some(operation_id(&method, path));
+            let guarded = method != Method::GET || path.contains("/ws") || operation_changes(path);
+            complete(&method, path, guarded, operation);
         }
     }
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let PathItem { get, post, delete, .. } = item;
-    [("get", get.as_mut()), ("post", post.as_mut()), ("delete", delete.as_mut())]
+    [(Method::GET, get.as_mut()), (Method::POST, post.as_mut()), (Method::DELETE, delete.as_mut())]
         .into_iter()
         .filter_map(|(method, operation)| Some((method, operation?)))
 }
@@ -62,14 +65,15 @@ fn operation_changes(path: &str) -> bool {
 }
 
 /// Unique, and the same for as long as the call is: `post_tasks_task_id_cancel`.
-fn operation_id(method: &str, path: &str) -> String {
+fn operation_id(method: &Method, path: &str) -> String {
     let path = path.strip_prefix(PREFIX).unwrap_or(path);
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
+    let method = method.as_str().to_ascii_lowercase();
+    std::iter::once(method.as_str()).chain(words).collect::<Vec<_>>().join("_")
 }
 
 /// Adds what a call may be answered beside what its route says.
-fn complete(path: &str, guarded: bool, operation: &mut Operation) {
+fn complete(method: &Method, path: &str, guarded: bool, operation: &mut Operation) {
     let health = path.contains("/health") || !path.starts_with(PREFIX);
     let in_query = operation.parameters.iter().flatten().any(|parameter| match parameter {
         RefOr::T(parameter) => matches!(parameter.parameter_in, ParameterIn::Query | ParameterIn::Header),
@@ -80,11 +84,19 @@ fn complete(path: &str, guarded: bool, operation: &mut Operation) {
     let mut add = |code: &str, description: &str| {
         operation.responses.responses.entry(code.to_owned()).or_insert_with(|| RefOr::T(problem(description)));
     };
+    if policy::permission(method, Some(path)) != Some(Permission::Public) {
+        add("401", "The server asks for tokens, and none that counts was shown");
+        add(
+            "429",
+            "Too many calls from this address came with tokens that do not count; `Retry-After` says when to try again",
+        );
+    }
     add("403", &format!("The Host is no loopback name{origin}"));
     if path.contains("_id}") {
         add("404", "There is no such thing");
     }
     if has_body {
+        add("408", "The body came too slowly");
         add("413", "A size is over its limit");
         add("415", "The body is not `application/json`");
     }

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use regatta_engine::store::StoreHealth;
 
 use crate::app::App;
-use crate::problem::Failure;
+use crate::problem::{Failure, Kind};
 
 /// Upper edges of the latency histogram, in seconds.
 const BUCKETS: [f64; 14] =
@@ -21,6 +21,7 @@ const BUCKETS: [f64; 14] =
 
 const REQUESTS: &str = "regatta_http_requests_total";
 const REFUSED: &str = "regatta_auth_refused_total";
+const FRAMES_REFUSED: &str = "regatta_line_frames_refused_total";
 const SECONDS: &str = "regatta_http_request_duration_seconds";
 
 /// The process's recorder. Metrics are global, so several servers of one process (as in tests) share it.
@@ -48,6 +49,7 @@ pub(crate) fn install() -> PrometheusHandle {
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests answered, by method, route and status");
     describe_counter!(REFUSED, Unit::Count, "Calls refused for who made them, by reason");
+    describe_counter!(FRAMES_REFUSED, Unit::Count, "Frames of workers' lines that were refused, by kind of problem");
     describe_histogram!(SECONDS, Unit::Seconds, "Time from a request's headers to its answer's, by method and route");
     describe_gauge!("regatta_http_requests_serving", Unit::Count, "Requests that are worked on");
     describe_gauge!("regatta_http_requests_waiting", Unit::Count, "Requests that wait for something to happen");
@@ -110,6 +112,11 @@ impl Requests {
 /// Counts a call that was refused for who made it.
 pub(crate) fn refused(reason: &'static str) {
     counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+/// Counts a frame of a worker's line that was refused.
+pub(crate) fn frame_refused(kind: Kind) {
+    counter!(FRAMES_REFUSED, "kind" => kind.slug()).increment(1);
 }
 
 /// A method and a route, owned or not: what the map is asked with.

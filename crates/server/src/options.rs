@@ -27,6 +27,8 @@ pub struct Options {
     pub drain_seconds: u32,
     /// How long the head of a request may take from its first byte to its last, in seconds; then the connection is cut.
     pub head_seconds: u32,
+    /// How long the body of a request may take, in seconds; a long one has a second more for each 16 KiB that came.
+    pub body_seconds: u32,
     /// How long a connection is kept without a request, in seconds. Workers that do not keep a WebSocket come back every
     /// 30 s, and should find it open.
     pub keep_alive_seconds: u32,
@@ -42,6 +44,7 @@ impl Default for Options {
             drain_delay_seconds: 0,
             drain_seconds: 10,
             head_seconds: 15,
+            body_seconds: 30,
             keep_alive_seconds: 120,
         }
     }

@@ -127,6 +127,7 @@ impl Service {
             engine,
             places: Places::new(&options.limits),
             limits: options.limits.clone(),
+            body_time: Duration::from_secs(options.body_seconds.into()),
             requests: Requests::default(),
             prometheus: metrics::install(),
             started: Instant::now(),

@@ -22,7 +22,7 @@ const AT_ONCE: usize = 32;
 
 /// Submit tasks, all or none
 #[utoipa::path(post, path = "/api/v1/tasks/batch", tag = "tasks", request_body = CreateTasks,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same key and body give the same answer for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "1 to 255 characters: the same key and body give the same answer for 24 h")),
     responses(
     (status = 201, description = "All are written down", body = TasksCreated),
     (status = 409, description = "The key was used for another body", body = regatta_api::Problem, content_type = "application/problem+json"),

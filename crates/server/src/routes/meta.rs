@@ -11,7 +11,8 @@ use utoipa_swagger_ui::Config;
 
 use crate::app::App;
 use crate::metrics;
-use crate::problem::{self, Failure, Kind};
+use crate::problem::{Failure, Kind};
+use crate::problem_pages;
 use crate::reply::{self, Result};
 
 /// The page's files change only with the version of the server.
@@ -33,7 +34,7 @@ pub(crate) async fn prometheus(State(app): State<App>) -> Result<Response> {
 
 /// What a kind of problem means: the page at its `type`.
 pub(crate) async fn problem(Path(slug): Path<String>) -> Result<String> {
-    problem::page(&slug).ok_or_else(|| Failure::new(Kind::NotFound, "There is no such kind of problem."))
+    problem_pages::page(&slug).ok_or_else(|| Failure::new(Kind::NotFound, "There is no such kind of problem."))
 }
 
 /// The document, written once.

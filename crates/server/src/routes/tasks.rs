@@ -29,7 +29,7 @@ use crate::reply::{Created, Json, Result, Tagged};
 
 /// Submit a task
 #[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks", request_body = CreateTask,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same key and body give the same answer for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "1 to 255 characters: the same key and body give the same answer for 24 h")),
     responses(
     (status = 201, description = "It is written down", body = TaskCreated),
     (status = 409, description = "The key was used for another body", body = regatta_api::Problem, content_type = "application/problem+json"),

@@ -29,6 +29,7 @@ use crate::body;
 use crate::convert::events::text;
 use crate::convert::{self, subtasks, workers};
 use crate::identity::Identity;
+use crate::metrics;
 use crate::path::Id;
 use crate::problem::{Failure, Kind};
 use crate::reply::Result;
@@ -197,11 +198,12 @@ async fn listen(
                             Taken::Answer(answer) => Some(answer),
                             Taken::Nothing => None,
                         },
-                        Err(failure) => Some(error_frame(&failure.sentence())),
+                        Err(failure) => Some(refusal(&failure)),
                     }
                 }
                 Input::Refused(why) => {
                     speaker.line.heard();
+                    metrics::frame_refused(Kind::Invalid);
                     Some(error_frame(why))
                 }
                 Input::Sign => {
@@ -215,7 +217,10 @@ async fn listen(
                     }
                     None => return End::Silent,
                 },
-                Input::TooLarge => return End::TooLarge,
+                Input::TooLarge => {
+                    metrics::frame_refused(Kind::TooLarge);
+                    return End::TooLarge;
+                }
                 Input::Closed => return End::Gone,
                 Input::Revoked => return End::REVOKED,
             },
@@ -361,7 +366,7 @@ impl Speaker {
         if free {
             match write().await {
                 Err(failure) if passes(&failure) => {}
-                done => return done.map_err(|failure| error_frame(&failure.sentence())),
+                done => return done.map_err(|failure| refusal(&failure)),
             }
         }
         let _turn = self.log_gate.lock().await;
@@ -416,15 +421,18 @@ impl Speaker {
         };
         let (accepted, detail) = match outcome {
             Ok(_) => (true, None),
-            Err(failure) if passes(&failure) => return Some(error_frame(&failure.sentence())),
-            Err(failure) => (false, Some(failure.sentence())),
+            Err(failure) if passes(&failure) => return Some(refusal(&failure)),
+            Err(failure) => {
+                metrics::frame_refused(failure.kind());
+                (false, Some(failure.sentence()))
+            }
         };
         Some(text(&ServerFrame::ResultAck { subtask_id, lease, accepted, detail }))
     }
 
     /// Does something, again and again while the store has too much to do; an error becomes a frame.
     async fn patiently<T, F: Future<Output = Result<T>>>(&self, work: impl Fn() -> F) -> std::result::Result<T, Bytes> {
-        self.retried(work).await.map_err(|failure| error_frame(&failure.sentence()))
+        self.retried(work).await.map_err(|failure| refusal(&failure))
     }
 
     async fn retried<T, F: Future<Output = Result<T>>>(&self, work: impl Fn() -> F) -> Result<T> {
@@ -441,7 +449,15 @@ impl Speaker {
 }
 
 fn no_such(subtask_id: Uuid) -> Taken {
-    Taken::Answer(error_frame(&Failure::no_such("subtask", &subtask_id.to_string()).sentence()))
+    Taken::Answer(refusal(&Failure::no_such("subtask", &subtask_id.to_string())))
+}
+
+/// The frame that says why something was not done; counted where the worker is to blame for it.
+fn refusal(failure: &Failure) -> Bytes {
+    if !passes(failure) {
+        metrics::frame_refused(failure.kind());
+    }
+    error_frame(&failure.sentence())
 }
 
 /// Whether a failure is the server's, and may be gone in a moment.

@@ -108,3 +108,60 @@ async fn whoever_is_slow_is_cut_off_and_a_socket_is_not() {
     line.send(json!({"type": "ping"})).await;
     assert_eq!(line.next_of("pong").await["type"], "pong");
 }
+
+#[tokio::test]
+async fn who_sends_a_body_byte_by_byte_holds_no_place_for_long() {
+    let limits = regatta_server::Limits { concurrent_requests: 2, ..Default::default() };
+    let rig = Rig::with(Options { body_seconds: 1, limits, ..Default::default() }, Default::default()).await;
+    let head = "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let slow = |length: &'static str| {
+        let (rig, head) = (&rig, format!("{head}{length}\r\n\r\n"));
+        async move {
+            let (mut reads, mut writes) = connect(rig).await.into_split();
+            writes.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let drip = async {
+                // Never ends by itself: a byte now and then, for as long as the other end takes it.
+                while writes.write_all(b"1\r\n \r\n").await.is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            };
+            tokio::select! {
+                read = soon("an answer", reads.read_to_end(&mut answer)) => drop(read),
+                () = drip => drop(soon("an answer", reads.read_to_end(&mut answer)).await),
+            }
+            String::from_utf8(answer).unwrap()
+        }
+    };
+    // Both places, by one that says how long it will be and one that does not.
+    let answers = tokio::join!(slow("Content-Length: 30000"), slow("Transfer-Encoding: chunked"));
+    for answer in [answers.0, answers.1] {
+        is_problem(&answer, StatusCode::REQUEST_TIMEOUT, "/problems/too-slow");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    rig.post("/api/v1/tasks", json!({"description": "after the slow ones"})).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn who_never_reads_an_answer_is_cut_off() {
+    let rig = Rig::with(Options { keep_alive_seconds: 1, ..Default::default() }, Default::default()).await;
+    let body = json!({"description": "a task that is long", "requirements": {"long": "x".repeat(7 << 20)}});
+    let task = rig.post("/api/v1/tasks", body).await.text("task_id");
+    // More than the buffers of the system take on their way.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let address = rig.handle.addresses().iter().copied().find(std::net::SocketAddr::is_ipv4).unwrap();
+    let mut stream = soon("a connection", socket.connect(address)).await.unwrap();
+    let request = format!("GET /api/v1/tasks/{task} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    soon("the end of the connection", async {
+        // Nothing is read meanwhile; that the other end is gone is seen by who writes.
+        while stream.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    // Who reads, however slowly, gets it whole.
+    let whole = ask(&rig, request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    assert!(whole.len() > 7 << 20, "{}", whole.len());
+}
