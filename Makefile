@@ -9,6 +9,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # With --locked a build takes exactly the versions of Cargo.lock.
 ALL := --workspace --all-targets --locked
+# What tests say that could not be run here, for want of Python, a compiler or rights.
+SKIPPED := $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 REGATTA := $(or $(CARGO_TARGET_DIR),target)/release/regatta
 REPORTS := $(or $(CARGO_TARGET_DIR),target)/perf
 
@@ -59,12 +61,14 @@ test-docs:
 
 # Without the benches, which measure. nextest runs the tests of all binaries side by side; without it cargo's own runner does, one binary after the other.
 test-run:
+	@rm -f $(SKIPPED)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --workspace --locked --no-fail-fast; \
 	else \
 		echo "(cargo-nextest is not installed; cargo test runs the same tests, slower)"; \
 		$(CARGO) test --workspace --lib --bins --tests --locked --no-fail-fast; \
 	fi
+	@if [[ -e $(SKIPPED) ]]; then cat $(SKIPPED); fi
 
 # What the platform promises, measured on the release binary; limits lie orders of magnitude above what it takes.
 test-perf:

@@ -1,14 +1,11 @@
 //! `regatta load --worker` under the real Locust from PyPI: its master, its own workers, its web API.
 //!
-//! Locust is installed once, with `python3 -m venv` and pip, into a folder under the target folder. Where that is not
-//! possible the tests say so and are skipped; in CI that is a failure.
+//! Where Locust cannot be installed the tests say so and are skipped: see [`crate::python`].
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +15,7 @@ use axum::routing::get;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::python::Environment;
 use crate::rig::{Home, Process, until};
 
 /// The version whose protocol is spoken.
@@ -25,36 +23,7 @@ const VERSION: &str = "2.47.0";
 
 /// The `locust` program; `None` where it cannot be installed.
 fn locust() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("locust-{VERSION}"));
-    let (program, done) = (folder.join("bin/locust"), folder.join("installed"));
-    std::fs::create_dir_all(&folder).unwrap();
-    // Tests are processes of their own: one installs, the others wait for it.
-    let lock = File::create(folder.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if done.exists() {
-        return Some(program);
-    }
-    let run = |program: &Path, arguments: &[&str]| match Command::new(program).args(arguments).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    let package = format!("locust=={VERSION}");
-    let pip = ["install", "--quiet", "--disable-pip-version-check", package.as_str()];
-    let installed = run(Path::new("python3"), &["-m", "venv", "--clear", folder.to_str().unwrap()])
-        .and_then(|()| run(&folder.join("bin/pip"), &pip));
-    match installed {
-        Ok(()) => {
-            File::create(done).unwrap();
-            Some(program)
-        }
-        Err(why) => {
-            let text = format!("SKIPPED: {package} cannot be installed with python3 -m venv and pip: {why}");
-            assert!(std::env::var_os("CI").is_none(), "{text}");
-            eprintln!("{text}");
-            None
-        }
-    }
+    Some(Environment::or_skip("locust", &format!("locust=={VERSION}\n"))?.program("locust"))
 }
 
 /// A server that counts who asked: Regatta or Python, successes and failures.

@@ -21,7 +21,7 @@ fn flood_seconds() -> u64 {
 }
 
 /// A figure of a process in KiB.
-fn status_kib(pid: u32, name: &str) -> u64 {
+pub fn status_kib(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

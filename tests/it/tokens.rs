@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::rig::{Home, Platform, Process, Ran, until};
 
 /// Every address of this machine, any free port; the tests call it over loopback.
-const EVERYWHERE: &str = "0.0.0.0:0";
+pub const EVERYWHERE: &str = "0.0.0.0:0";
 
 /// The first token, as the server showed it.
-fn first_token(output: &str) -> String {
+pub fn first_token(output: &str) -> String {
     let mut shown = output.lines().map(str::trim).filter(|line| line.starts_with("rgu_"));
     let token = shown.next().unwrap_or_else(|| panic!("no token in {output}")).to_owned();
     assert_eq!(shown.next(), None);

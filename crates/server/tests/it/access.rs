@@ -392,6 +392,13 @@ async fn wrong_tokens_are_slowed_and_good_ones_pass() {
     assert!((1..=60).contains(&seconds), "{seconds}");
     farm.call("GET", "/api/v1/tasks", Some(&farm.viewer.secret), None).await.is(StatusCode::OK);
     farm.call("GET", "/api/v1/health", Some(&wrong), None).await.is(StatusCode::OK);
+    // There is no other door to try at: not with another wrong one, nor as browsers show it to a WebSocket.
+    let other = format!("rgw_{}", "e".repeat(64));
+    farm.call("POST", "/api/v1/workers/register", Some(&other), None).await.is(StatusCode::TOO_MANY_REQUESTS);
+    for path in [format!("/api/v1/ws?token={other}"), format!("/api/v1/workers/{}/ws?token={wrong}", farm.worker_id)] {
+        assert_eq!(farm.socket(&path, None).await.err(), Some(StatusCode::TOO_MANY_REQUESTS), "{path}");
+    }
+    assert!(farm.socket("/api/v1/ws", Some(&farm.viewer.secret)).await.is_ok());
     let metrics = farm.call("GET", "/metrics", Some(&farm.viewer.secret), None).await;
     assert!(metrics.contains("regatta_auth_refused_total{reason=\"unknown\"}"), "{metrics:?}");
 }
