@@ -221,3 +221,71 @@ fn the_examples_are_plans_without_cycles() {
     }
     assert_eq!(seen, 3, "word-count, checks and agents");
 }
+
+#[path = "../../crates/server/tests/it/fuzz/mutate.rs"]
+mod mutate;
+
+/// Spoiled plans: a task, or a sentence with a place that is in the file. `REGATTA_FUZZ_CASES`, `REGATTA_FUZZ_SEED`.
+#[test]
+fn no_text_breaks_the_reader_of_plans() {
+    let (mut good, mut told) = (0_u64, 0_u64);
+    for seed in mutate::seeds() {
+        let text = mutate::Mutator::new(seed).text(WHOLE);
+        match read(&text, &[("folder", "theirs"), ("parts", "${folder}")]) {
+            Ok(task) => {
+                assert!(serde_json::to_value(&task).is_ok(), "seed {seed}");
+                good += 1;
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("plan.toml"), "seed {seed}: {error}");
+                if let Some((line, column)) = error.place() {
+                    let last = text.split('\n').count();
+                    assert!((1..=last).contains(&line) && column >= 1, "seed {seed}: {line}:{column} of {last} lines");
+                }
+                told += 1;
+            }
+        }
+    }
+    println!("{good} plans, {told} told what is wrong");
+    assert!(good > 0 && told > 0);
+}
+
+/// The same in a file, and the settings in theirs.
+#[test]
+fn no_bytes_break_a_file_of_plans_or_settings() {
+    const SETTINGS: &str = r#"
+server = "localhost:8000"
+token = "rgu_0000"
+[serve]
+listen = "localhost:8000"
+lease_seconds = 90
+retain_days = 3
+log_format = "json"
+[worker]
+name = "w"
+tools = ["command"]
+slots = 2
+labels = { os = "linux" }
+[up]
+workers = 2
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spoiled.toml");
+    for seed in mutate::seeds() {
+        let mut mutator = mutate::Mutator::new(seed);
+        let plans = mutator.one_in(2);
+        let mut bytes = mutator.text(if plans { WHOLE } else { SETTINGS }).into_bytes();
+        if mutator.one_in(2) {
+            mutator.spoil_bytes(&mut bytes);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if plans {
+            if let Err(error) = load(&path, &[]) {
+                assert!(error.to_string().contains("spoiled.toml"), "seed {seed}: {error}");
+            }
+        } else if let Err(failure) = crate::config::read(Some(&path)) {
+            let told = format!("{failure:?}");
+            assert!(told.contains("spoiled.toml"), "seed {seed}: {told}");
+        }
+    }
+}

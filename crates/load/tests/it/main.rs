@@ -2,6 +2,7 @@
 //! make, never as what this machine should manage.
 
 mod faults;
+mod fuzz;
 mod http2;
 mod measure;
 mod models;

@@ -9,20 +9,14 @@ mod mutate;
 use std::collections::BTreeMap;
 
 use http::Method;
+use regatta_engine::tokens::mint;
+use regatta_model::Timestamp;
+use regatta_model::words::TokenRole;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::rig::{Rig, Socket, soon, step};
-use mutate::Mutator;
-
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
-
-fn seeds() -> std::ops::Range<u64> {
-    let first = variable("REGATTA_FUZZ_SEED", 1);
-    first..first + variable("REGATTA_FUZZ_CASES", 1_500)
-}
+use mutate::{Mutator, seeds};
 
 /// Things that are there to be asked for.
 struct Known {
@@ -279,4 +273,86 @@ async fn no_bytes_break_a_connection_but_their_own() {
     println!("{} heads, {answered} answered", seeds().count());
     assert!(answered > 0);
     rig.get("/api/v1/health").await.is(http::StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_cursor_brings_anything_but_a_page_or_a_refusal() {
+    let rig = Rig::start().await;
+    for _ in 0..3 {
+        rig.task(json!([step("One", &[]), step("Two", &["One"]), step("Three", &["Two"])])).await;
+    }
+    for name in ["a", "b", "c"] {
+        rig.worker(name, 1).await;
+    }
+    let task = rig.get("/api/v1/tasks?limit=1").await.json()["tasks"][0]["task_id"].as_str().unwrap().to_owned();
+    let lists = [
+        ("/api/v1/tasks".to_owned(), "tasks"),
+        ("/api/v1/workers".to_owned(), "workers"),
+        (format!("/api/v1/tasks/{task}/subtasks"), "subtasks"),
+    ];
+    let mut cursors = Vec::new();
+    for (list, _) in &lists {
+        cursors.push(rig.get(&format!("{list}?limit=1")).await.text("next_cursor"));
+    }
+    let mut seen: BTreeMap<u16, u64> = BTreeMap::new();
+    for seed in seeds() {
+        let mut mutator = Mutator::new(seed);
+        let (list, items) = mutator.pick(&lists).clone();
+        // Now and then another list's, whole.
+        let mut bytes = mutator.pick(&cursors).clone().into_bytes();
+        if !mutator.one_in(4) {
+            mutator.spoil_bytes(&mut bytes);
+        }
+        let cursor: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let answer = rig.get(&format!("{list}?limit=1&cursor={cursor}")).await;
+        match answer.status.as_u16() {
+            200 => assert!(answer.json()[items].as_array().unwrap().len() <= 1, "seed {seed}: {answer:?}"),
+            422 => assert_eq!(answer.fields(), ["cursor"], "seed {seed}: {answer:?}"),
+            _ => panic!("seed {seed}: {answer:?}"),
+        }
+        *seen.entry(answer.status.as_u16()).or_default() += 1;
+    }
+    println!("{} cursors, answered {seen:?}", seeds().count());
+    assert!(seen.contains_key(&200) && seen.contains_key(&422), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_spoiled_token_lets_anyone_in() {
+    let rig = Rig::beyond_loopback(regatta_server::Options::default()).await;
+    let mut good = Vec::new();
+    for role in [TokenRole::User, TokenRole::Worker, TokenRole::Viewer] {
+        let (row, secret) = mint(role, "a test's", Timestamp(1)).unwrap();
+        rig.engine.store().add_token(row).await.unwrap();
+        good.push(secret.expose().to_owned());
+    }
+    let mut address = rig.handle.addresses()[0];
+    address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    let mut seen: BTreeMap<u16, u64> = BTreeMap::new();
+    for seed in seeds() {
+        let mut mutator = Mutator::new(seed);
+        let secret = mutator.pick(&good).clone();
+        let mut bytes = format!("Bearer {secret}").into_bytes();
+        mutator.spoil_bytes(&mut bytes);
+        // What ends a header, or begins another, is another test's.
+        bytes.retain(|byte| !matches!(byte, b'\r' | b'\n'));
+        // The scheme's letters and white space around the header do not make it another token.
+        let shown = String::from_utf8_lossy(&bytes).trim().to_owned();
+        let (scheme, rest) = shown.split_once(' ').unwrap_or((&shown, ""));
+        if scheme.eq_ignore_ascii_case("bearer") && good.iter().any(|good| good == rest.trim()) {
+            continue;
+        }
+        let mut stream = soon("a connection", tokio::net::TcpStream::connect(address)).await.unwrap();
+        let head = "GET /api/v1/stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: ";
+        let request = [head.as_bytes(), &bytes, b"\r\n\r\n"].concat();
+        stream.write_all(&request).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = soon("an answer", stream.read_to_end(&mut answer)).await;
+        let text = String::from_utf8_lossy(&answer);
+        let status: u16 = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        assert!(matches!(status, 400 | 401 | 429), "seed {seed}: {shown:?}: {text}");
+        assert!(!text.contains(&secret[4..]), "seed {seed}: {text}");
+        *seen.entry(status).or_default() += 1;
+    }
+    println!("{} tokens, answered {seen:?}", seeds().count());
+    assert!(seen.contains_key(&401) && seen.contains_key(&429), "{seen:?}");
 }

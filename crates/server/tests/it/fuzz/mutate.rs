@@ -1,8 +1,23 @@
-//! Bad input from good input: a seeded generator that spoils JSON, bytes and words.
+//! Bad input from good input: a seeded generator that spoils JSON, texts, bytes and words. The fuzz tests of other crates
+//! include this file too.
+
+// Each of them uses a part of it.
+#![allow(dead_code)]
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
+
+/// A number from the environment.
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// The seeds of a run: `REGATTA_FUZZ_CASES` many from `REGATTA_FUZZ_SEED` on.
+pub fn seeds() -> std::ops::Range<u64> {
+    let first = variable("REGATTA_FUZZ_SEED", 1);
+    first..first + variable("REGATTA_FUZZ_CASES", 1_500)
+}
 
 /// Spoils things, the same way every time for a seed.
 pub struct Mutator {
@@ -37,6 +52,64 @@ fn odd_values() -> Vec<Value> {
         json!({"a": {"b": {"c": {"d": null}}}}),
         json!(vec![Value::Null; 2_000]),
     ]
+}
+
+/// What parsers of texts for people stumble over.
+fn odd_texts() -> Vec<String> {
+    let short = [
+        "",
+        "\"",
+        "'''",
+        "\"\"\"",
+        "[",
+        "]]",
+        "[[",
+        "{",
+        "}}",
+        "{{",
+        "{%",
+        "{{ x.y.z }}",
+        "${",
+        "${x",
+        "${here}",
+        "$$",
+        "\u{0}",
+        "\r",
+        "\u{feff}",
+        "\u{202e}\u{1f9a5}e\u{301}",
+        "\\u00zz",
+        "\\",
+        "#",
+        "=",
+        ".",
+        ",",
+        "-",
+        "0x",
+        "1e999",
+        "-0",
+        "nan",
+        "inf",
+        "99999999999999999999",
+        "1979-05-27T07:32:00Z",
+        "9999-99-99",
+        "null",
+        "true",
+        "../../..",
+        "%s%n",
+        "10",
+        "0s",
+        "1h1h",
+        "$.a[?@.b]",
+        "*",
+        "?",
+    ];
+    let long = ["[".repeat(5_000), "{a=".repeat(2_000), "a.".repeat(2_000), "x".repeat(70_000), "{{".repeat(2_000)];
+    short.into_iter().map(ToOwned::to_owned).chain(long).collect()
+}
+
+/// Where the words of a text end.
+fn is_border(c: char) -> bool {
+    c.is_whitespace() || "=.,:;[]{}()\"'".contains(c)
 }
 
 impl Mutator {
@@ -91,6 +164,53 @@ impl Mutator {
             self.spoil_bytes(&mut bytes);
         }
         bytes
+    }
+
+    /// A text that could be read once, or still can.
+    pub fn text(&mut self, good: &str) -> String {
+        let mut text = good.to_owned();
+        for _ in 0..=self.below(3) {
+            match self.below(8) {
+                0 => {
+                    let mut bytes = text.into_bytes();
+                    self.spoil_bytes(&mut bytes);
+                    text = String::from_utf8_lossy(&bytes).into_owned();
+                }
+                1..=3 => text = self.lines(&text),
+                _ => text = self.words(&text),
+            }
+        }
+        text
+    }
+
+    /// Doubles, drops or moves a line.
+    fn lines(&mut self, text: &str) -> String {
+        let mut lines: Vec<&str> = text.split('\n').collect();
+        let (from, to) = (self.below(lines.len()), self.below(lines.len()));
+        match self.below(3) {
+            0 => lines.insert(to, lines[from]),
+            1 => drop(lines.remove(from)),
+            _ => lines.swap(from, to),
+        }
+        lines.join("\n")
+    }
+
+    /// Puts something else in the place of a word, or before it.
+    fn words(&mut self, text: &str) -> String {
+        let starts: Vec<usize> =
+            text.char_indices().filter(|(_, c)| is_border(*c)).map(|(at, c)| at + c.len_utf8()).collect();
+        let from = if starts.is_empty() { 0 } else { *self.pick(&starts) };
+        let rest = &text[from..];
+        let length = if self.one_in(3) { 0 } else { rest.find(is_border).unwrap_or(rest.len()) };
+        let odd = odd_texts();
+        let new = if self.one_in(4) && !starts.is_empty() {
+            // Another word of the same text.
+            let start = *self.pick(&starts);
+            text[start..].split(is_border).next().unwrap_or_default().to_owned()
+        } else {
+            self.pick(&odd).clone()
+        };
+        [&text[..from], new.as_str(), &rest[length..]].concat()
     }
 
     /// Changes one place of a value.

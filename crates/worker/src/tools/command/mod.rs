@@ -3,6 +3,8 @@
 //! Programs are started by the supervisor (see [`crate::supervisor`]), never through a shell unless the step says so.
 
 mod environment;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod lines;
 mod output;

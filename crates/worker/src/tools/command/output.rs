@@ -65,12 +65,17 @@ impl Printed {
         lines::end(&text, TAIL).to_owned()
     }
 
+    /// The end of stdout as a result.
+    fn as_text(&self) -> JsonObject {
+        JsonObject::from_iter([("stdout".to_owned(), self.tail().into())])
+    }
+
     /// The result, and what is to be said about a file that is none.
     ///
     /// # Errors
     /// A sentence when the file or the line is longer than a result may be.
     pub fn result(self, file: &OutputFile) -> Result<(JsonObject, Option<String>), String> {
-        let (written, complaint) = match file.read()? {
+        let (written, mut complaint) = match file.read()? {
             Written::Object(object) => (Some(object), None),
             Written::Nothing => (None, None),
             Written::Other(reason) => (
@@ -84,12 +89,12 @@ impl Printed {
                 Some(LastObject::TooLong(length)) => {
                     return Err(too_large("the last line of stdout that is a JSON object", length));
                 }
-                Some(LastObject::Text(ref text)) => serde_json::from_slice(text).map_err(|error| error.to_string())?,
-                None => {
-                    let mut object = JsonObject::new();
-                    object.insert("stdout".into(), self.tail().into());
-                    object
-                }
+                Some(LastObject::Text(ref text)) => serde_json::from_slice(text).unwrap_or_else(|error| {
+                    // It was only looked through: deeper than can be built, for example.
+                    complaint = Some(format!("the last line of stdout that looks like a result is none: {error}"));
+                    self.as_text()
+                }),
+                None => self.as_text(),
             },
         };
         let found = without_zero(found);
@@ -218,6 +223,14 @@ mod tests {
     fn the_last_line_that_is_an_object_is_the_result() {
         let found = result(b"{\"a\":1}\n  {\"b\": 2} \r\ndone\n{not json}\n[3]").unwrap();
         assert_eq!(Value::from(found).to_string(), r#"{"b":2}"#);
+    }
+
+    #[test]
+    fn an_object_that_is_too_deep_is_no_result_and_no_failure() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        let (found, complaint) = printed(deep.as_bytes()).result(&no_file()).unwrap();
+        assert_eq!(found["stdout"], deep);
+        assert!(complaint.unwrap().contains("recursion limit"));
     }
 
     #[test]
