@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::rig::{Home, Platform, Process, Ran, until};
+use crate::terminal::Terminal;
 
 /// All limits at this many milliseconds: hours for what shall pass, next to nothing for what shall not.
 fn limits(home: &Home, ms: f64) -> String {
@@ -81,6 +82,8 @@ fn every_check_on_a_platform_of_its_own() {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
     assert!(ran.stdout.contains("37 passed in "), "{}", ran.stdout);
+    // In a pipe nothing is drawn, and nothing is coloured.
+    assert!(!ran.stdout.contains('\u{1b}') && ran.stderr.is_empty(), "{}", ran.stderr);
     let read = |suffix| std::fs::read_to_string(report(suffix)).unwrap();
     assert!(read("txt").contains("=== WebSocket Fan-Out Performance (500 calls) ==="), "{}", read("txt"));
     assert!(read("md").contains("| ✅ | `tasks::submission::concurrent` | 20 |"), "{}", read("md"));
@@ -165,6 +168,20 @@ fn a_check_that_fails_says_why() {
     assert!(std::fs::read_to_string(&junit).unwrap().contains("<failure message=\"max "));
     let folder = PathBuf::from(written["folder"].as_str().unwrap());
     assert!(folder.join("server.log").exists() && folder.join("regatta.db").exists());
+}
+
+/// On a terminal the check that runs is shown, and taken back when it has ended.
+#[test]
+fn progress_is_shown_on_a_terminal() {
+    let home = Home::new();
+    let loose = limits(&home, HOURS);
+    let command = home.regatta(["perf", "api::health", "presence", "--thresholds", &loose]);
+    let mut terminal = Terminal::start(command, 100, 30);
+    terminal.until_it_shows("[3/3] workers::presence::online ...");
+    assert!(terminal.wait().success());
+    let lines = terminal.lines();
+    assert!(lines.iter().any(|line| line.contains("3 passed in ")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains(" ...")), "{lines:?}");
 }
 
 /// What takes too long is an error, and has not failed.

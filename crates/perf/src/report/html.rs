@@ -134,8 +134,10 @@ fn strip(check: &CheckReport, out: &mut String) {
     if let Some(limit) = near {
         let _ = write!(
             out,
-            "<path class=\"x\" d=\"M{at:.1} 4V40\"/><text class=\"xt\" x=\"{at:.1}\" y=\"52\" text-anchor=\"middle\">{limit} ms</text>",
-            at = x(limit)
+            "<path class=\"x\" d=\"M{at:.1} 4V40\"/><text class=\"xt\" x=\"{at:.1}\" y=\"52\" text-anchor=\"{anchor}\">{limit} ms</text>",
+            at = x(limit),
+            // At the edge its middle would be cut off.
+            anchor = if x(limit) < 40.0 { "start" } else { "middle" },
         );
     }
     out.push_str("</svg>");
