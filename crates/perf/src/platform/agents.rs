@@ -1,9 +1,11 @@
 //! A process with many workers, each with a registration and a line of its own: what a fleet of more than a few dozen is
 //! made of. They run only [`hold`](super::hold).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regatta_client::api::frames::worker::{ServerFrame, StatusData, WorkerFrame};
 use regatta_client::api::worker::{Assignment, LeaseRef, RegisterWorker};
@@ -43,6 +45,24 @@ pub struct AgentsOptions {
     pub rounds: PathBuf,
 }
 
+/// Which rounds were released: looked up once for all tasks of a round, for there are thousands of them at a scale.
+#[derive(Default)]
+struct Released(RefCell<HashMap<String, (Instant, bool)>>);
+
+impl Released {
+    fn has(&self, name: &str, round: &Round) -> bool {
+        let mut known = self.0.borrow_mut();
+        if let Some((looked, released)) = known.get(name)
+            && (*released || looked.elapsed() < LOOK)
+        {
+            return *released;
+        }
+        let released = round.is_released();
+        known.insert(name.to_owned(), (Instant::now(), released));
+        released
+    }
+}
+
 /// What a task's input says.
 #[derive(Debug, Deserialize)]
 struct Input {
@@ -61,7 +81,7 @@ pub async fn run(options: AgentsOptions, gone: impl Future<Output = ()>) -> Resu
         retry: RetryPolicy::within(Duration::from_secs(30)),
         ..Options::default()
     })?;
-    let options = Rc::new(options);
+    let (options, released) = (Rc::new(options), Rc::new(Released::default()));
     let local = LocalSet::new();
     local
         .run_until(async move {
@@ -69,7 +89,7 @@ pub async fn run(options: AgentsOptions, gone: impl Future<Output = ()>) -> Resu
             let joined = run_concurrent_timed(joining, Some(BOUND)).await;
             let mut agents = JoinSet::new();
             for line in joined.results {
-                agents.spawn_local(serve(line?, Rc::clone(&options)));
+                agents.spawn_local(serve(line?, Rc::clone(&options), Rc::clone(&released)));
             }
             gone.await;
             Ok(())
@@ -90,7 +110,7 @@ async fn join(client: &Client, options: &AgentsOptions, number: usize) -> Result
 }
 
 /// A worker's life: until its line is closed.
-async fn serve(mut line: WorkerLine, options: Rc<AgentsOptions>) {
+async fn serve(mut line: WorkerLine, options: Rc<AgentsOptions>, released: Rc<Released>) {
     let mut running: JoinSet<(Box<Assignment>, Option<Span>)> = JoinSet::new();
     let mut leases: Vec<LeaseRef> = Vec::new();
     let mut beat = tokio::time::interval(HEARTBEAT);
@@ -100,7 +120,7 @@ async fn serve(mut line: WorkerLine, options: Rc<AgentsOptions>) {
                 Ok(Some(ServerFrame::TaskAssignment { data })) => {
                     let (subtask_id, lease) = (data.subtask_id, data.lease.clone());
                     leases.push(LeaseRef { subtask_id, lease: lease.clone() });
-                    running.spawn_local(held(data, options.rounds.clone()));
+                    running.spawn_local(held(data, options.rounds.clone(), Rc::clone(&released)));
                     WorkerFrame::Ack { subtask_id, lease }
                 }
                 Ok(Some(_)) | Err(regatta_client::Error::Protocol(_)) => continue,
@@ -127,13 +147,13 @@ async fn serve(mut line: WorkerLine, options: Rc<AgentsOptions>) {
     }
 }
 
-async fn held(assignment: Box<Assignment>, rounds: PathBuf) -> (Box<Assignment>, Option<Span>) {
+async fn held(assignment: Box<Assignment>, rounds: PathBuf, released: Rc<Released>) -> (Box<Assignment>, Option<Span>) {
     let round = serde_json::from_str::<Input>(assignment.input.as_str())
         .ok()
-        .and_then(|input| Round::new(&rounds, &input.round).ok())
-        .and_then(|round| Some((round.begin(&assignment.subtask_id.to_string()).ok()?, round)));
-    let Some((from, round)) = round else { return (assignment, None) };
-    while !round.is_released() {
+        .and_then(|input| Some((Round::new(&rounds, &input.round).ok()?, input.round)))
+        .and_then(|(round, name)| Some((round.begin(&assignment.subtask_id.to_string()).ok()?, round, name)));
+    let Some((from, round, name)) = round else { return (assignment, None) };
+    while !released.has(&name, &round) {
         tokio::time::sleep(LOOK).await;
     }
     (assignment, Some(Span { from, to: now() }))
