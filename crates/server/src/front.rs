@@ -178,16 +178,14 @@ where
     let took = asked.since.elapsed();
     let status = response.status();
     let headers = response.headers_mut();
+    // Room for all that follow at once.
+    headers.reserve(3 + PROTECTION.len());
     headers.insert(X_REQUEST_ID, id);
     headers.insert(SERVER_TIMING, header(stages, ser, took));
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, NO_CACHE);
-    }
+    headers.entry(CACHE_CONTROL).or_insert(NO_CACHE);
     if status != StatusCode::SWITCHING_PROTOCOLS {
         for (name, value) in &PROTECTION {
-            if !headers.contains_key(name) {
-                headers.insert(name, value.clone());
-            }
+            headers.entry(name).or_insert_with(|| value.clone());
         }
         if app.scheme == "https" {
             headers.insert(STRICT_TRANSPORT_SECURITY, YEAR);

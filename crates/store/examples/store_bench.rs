@@ -108,7 +108,6 @@ async fn submissions(folder: &Path, callers: usize, time: Duration) -> Result<(f
 const INSERT_TASK: &str = include_str!("../src/sqlite/sql/insert_task.sql");
 const INSERT_TASK_STATE: &str = include_str!("../src/sqlite/sql/insert_task_state.sql");
 const INSERT_SUBTASK: &str = include_str!("../src/sqlite/sql/insert_subtask.sql");
-const INSERT_TEXT: &str = include_str!("../src/sqlite/sql/insert_text.sql");
 const INSERT_EVENTS: &str = include_str!("../src/sqlite/sql/insert_events.sql");
 const INSERT_COUNT: &str = include_str!("../src/sqlite/sql/insert_count.sql");
 const RAISE_COUNT: &str = include_str!("../src/sqlite/sql/raise_count.sql");
@@ -160,7 +159,6 @@ fn plain(folder: &Path, batch: usize, time: Duration) -> Result<f64, Failed> {
                 let (changing, head) = ([1_u8; 26], [1_u8; 14]);
                 conn.prepare_cached(INSERT_SUBTASK)?
                     .execute(params![subtask, state, 1, now, none, changing, head, step.name])?;
-                conn.prepare_cached(INSERT_TEXT)?.execute(params![subtask, step.description, step.input])?;
             }
             let event = [1_u8; 13];
             conn.prepare_cached(INSERT_EVENTS)?.execute(params![(key << 30) + 1, event])?;

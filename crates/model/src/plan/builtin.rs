@@ -1,8 +1,10 @@
 //! The built-in plans, one for each task type.
 
-use crate::plan::{DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS, Step};
+use std::sync::LazyLock;
+
+use crate::plan::{Brief, DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS, PlannedStep, Step, resolve};
 use crate::routing::Labels;
-use crate::words::TaskType;
+use crate::words::{Priority, Privacy, TaskType};
 
 /// Name, complexity, priority, names of dependencies.
 type Row = (&'static str, u8, i32, &'static [&'static str]);
@@ -45,13 +47,29 @@ fn rows(task_type: TaskType) -> &'static [Row] {
     }
 }
 
+/// The built-in plan of `task_type` with everything that does not depend on the task. Worked out once: most tasks have
+/// one of these, and names need not be looked up for each.
+pub(super) fn planned(task_type: TaskType) -> &'static [PlannedStep] {
+    static PLANS: LazyLock<Vec<Vec<PlannedStep>>> = LazyLock::new(|| {
+        let plan = |&task_type| {
+            let requires = &Labels::new();
+            let (privacy, priority) = (Privacy::Normal, Priority::Normal);
+            let brief = Brief { description: "", task_type, privacy, priority, tool_preferences: &[], requires };
+            // The tables above hold no mistakes, which a test sees to.
+            resolve(&brief, &steps(task_type)).map(|plan| plan.steps).unwrap_or_default()
+        };
+        TaskType::ALL.iter().map(plan).collect()
+    });
+    &PLANS[usize::from(task_type.code())]
+}
+
 /// The steps of the built-in plan of `task_type`.
-pub(super) fn steps(task_type: TaskType, description: &str) -> Vec<Step> {
+pub(super) fn steps(task_type: TaskType) -> Vec<Step> {
     rows(task_type)
         .iter()
         .map(|&(name, complexity, priority, depends_on)| Step {
             name: name.to_owned(),
-            description: (task_type == TaskType::Custom).then(|| description.to_owned()),
+            description: None,
             depends_on: depends_on.iter().map(|&name| name.to_owned()).collect(),
             tool: None,
             requires: Labels::new(),

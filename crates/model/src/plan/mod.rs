@@ -163,7 +163,38 @@ pub enum PlanError {
 pub fn plan(brief: &Brief<'_>, steps: Option<&[Step]>) -> Result<Plan, PlanError> {
     match steps {
         Some(steps) => resolve(brief, steps),
-        None => resolve(brief, &builtin::steps(brief.task_type, brief.description)),
+        None => Ok(Plan { steps: builtin::planned(brief.task_type).iter().map(|step| fitted(brief, step)).collect() }),
+    }
+}
+
+/// A step of a built-in plan, which was resolved once, for this task.
+fn fitted(brief: &Brief<'_>, step: &PlannedStep) -> PlannedStep {
+    let description = match brief.task_type {
+        TaskType::Custom => brief.description.into(),
+        _ => describe(&step.name, brief.description),
+    };
+    PlannedStep {
+        description,
+        lane: lane(brief, None, &step.lane.requires),
+        head_start: rank::head_start(brief.priority, step.priority),
+        ..step.clone()
+    }
+}
+
+/// What a step without words of its own is to do.
+fn describe(name: &str, description: &str) -> Arc<str> {
+    [name, ": ", description].concat().into()
+}
+
+/// Who may run a step that names this tool and requires these labels.
+fn lane(brief: &Brief<'_>, tool: Option<&str>, requires: &Labels) -> Lane {
+    let mut all = brief.requires.clone();
+    all.extend(requires.iter().map(|(label, value)| (label.clone(), value.clone())));
+    Lane {
+        tool: tool.map(Into::into),
+        prefer: if tool.is_some() { Vec::new() } else { brief.tool_preferences.to_vec() },
+        sensitive: brief.privacy == Privacy::Sensitive,
+        requires: all,
     }
 }
 
@@ -243,23 +274,16 @@ fn resolve(brief: &Brief<'_>, steps: &[Step]) -> Result<Plan, PlanError> {
 }
 
 fn planned(brief: &Brief<'_>, step: &Step, dependencies: Vec<u16>, dependents: Vec<u16>) -> PlannedStep {
-    let mut requires = brief.requires.clone();
-    requires.extend(step.requires.iter().map(|(label, value)| (label.clone(), value.clone())));
     let description = match &step.description {
         Some(description) => description.as_str().into(),
-        None => format!("{}: {}", step.name, brief.description).into(),
+        None => describe(&step.name, brief.description),
     };
     PlannedStep {
         name: step.name.as_str().into(),
         description,
         dependencies: dependencies.into(),
         dependents: dependents.into(),
-        lane: Lane {
-            tool: step.tool.as_deref().map(Into::into),
-            prefer: if step.tool.is_some() { Vec::new() } else { brief.tool_preferences.to_vec() },
-            sensitive: brief.privacy == Privacy::Sensitive,
-            requires,
-        },
+        lane: lane(brief, step.tool.as_deref(), &step.requires),
         head_start: rank::head_start(brief.priority, step.priority),
         input: step.input.clone(),
         complexity: step.complexity,
@@ -335,6 +359,25 @@ mod tests {
         match result {
             Err(PlanError::Invalid(errors)) => errors.into_iter().map(|e| e.message).collect::<Vec<_>>().join("; "),
             other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_built_in_plan_is_what_its_steps_written_out_would_be() {
+        let requires = Labels::from([("gpu".into(), "yes".into())]);
+        for &task_type in TaskType::ALL {
+            let brief = Brief {
+                task_type,
+                privacy: Privacy::Sensitive,
+                priority: Priority::High,
+                tool_preferences: &["ollama".into()],
+                ..brief(&requires)
+            };
+            let mut steps = builtin::steps(task_type);
+            if task_type == TaskType::Custom {
+                steps[0].description = Some(brief.description.to_owned());
+            }
+            assert_eq!(plan(&brief, None), plan(&brief, Some(&steps)), "{task_type}");
         }
     }
 

@@ -7,16 +7,16 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// Spreads keys that a counter gave, with one multiplication (Knuth's, by 2^64 over the golden ratio). They are
+/// Spreads keys that a counter gave, and ids that chance gave, with one multiplication (Knuth's, by 2^64 over the golden ratio). They are
 /// ours, so nobody can choose them to collide.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(byte.into());
-        }
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|&word| self.write_u64(u64::from_le_bytes(word)));
+        rest.iter().for_each(|&byte| self.write_u64(byte.into()));
     }
     fn write_u64(&mut self, number: u64) {
         self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);

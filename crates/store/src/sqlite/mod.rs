@@ -133,6 +133,9 @@ impl SqliteStore {
         })?);
         let cluster = open::cluster_id(&conn).map_err(|error| at_open(error.into()))?;
         let copier = open::checkpointer(&options).map_err(|error| at_open(error.into()))?;
+        if options.synchronous == Synchronous::Full {
+            checkpoint::lengthen_log(&conn, &options.path).map_err(|error| at_open(error.into()))?;
+        }
         let rows = SqliteRows::new(conn).map_err(at_open)?;
         let queue = Arc::new(Queue::new(options.queue_rows));
         let checkpoints = Arc::new(Checkpoints::default());

@@ -223,6 +223,94 @@ impl Sink for Nervous {
 }
 
 #[tokio::test]
+async fn what_a_step_is_to_do_is_kept_only_where_it_cannot_be_made_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(options(&folder)).unwrap();
+    // The second has an input; the third has words of its own; the fourth's task is too long for its summary.
+    let mut task = new_task(&[("abc", &[]), ("ab", &[]), ("a", &[])]);
+    let steps = &mut task.plan.as_mut().unwrap().steps.steps;
+    steps[2].description = "something else".into();
+    let mut long = new_task(&[("abc", &[])]);
+    long.text.description = "long ".repeat(100).into();
+    long.plan.as_mut().unwrap().steps.steps[0].description = format!("abc: {}", long.text.description).into();
+    let expected: Vec<(SubtaskId, Arc<str>, Option<plan::Json>)> = [&task, &long]
+        .into_iter()
+        .flat_map(|task| {
+            (0..).zip(&task.plan.as_ref().unwrap().steps.steps).map(|(at, step)| (task.id.subtask(at), step))
+        })
+        .map(|(id, step)| (id, step.description.clone(), step.input.clone()))
+        .collect();
+    submit(&store, task).await.unwrap();
+    submit(&store, long).await.unwrap();
+    let check = async |store: &SqliteStore| {
+        for (id, description, input) in &expected {
+            let found = store.subtask(*id).await.unwrap().value.unwrap();
+            assert_eq!((&found.description, &found.input), (description, input));
+        }
+    };
+    check(&store).await;
+    store.close().await;
+    let conn = rusqlite::Connection::open(folder.path().join("test.db")).unwrap();
+    let kept: i64 = conn.query_row("SELECT count(*) FROM subtask_texts", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 3);
+    drop(conn);
+
+    // And a worker is told the same, by a store that did not make them.
+    let store = open(options(&folder)).unwrap();
+    check(&store).await;
+    let worker = store.run(BEGIN, registration("one", 8, None)).await.unwrap().value.unwrap();
+    let lanes = store.lanes(LaneKey(0)).await.unwrap();
+    let claim = Claim {
+        seats: vec![Seat { worker: worker.key, session: worker.session, free: 8 }],
+        lanes: lanes.iter().map(|(lane, _)| LaneOffer { lane: *lane, takers: vec![(0, "t".into()); 8] }).collect(),
+        limit: 8,
+        lease: LEASE,
+        nonce: 1,
+    };
+    let mut told: Vec<_> = store.run(BEGIN, claim).await.unwrap().value;
+    told.sort_by_key(|given| expected.iter().position(|(id, ..)| *id == given.lease.subtask));
+    let told: Vec<_> = told.into_iter().map(|given| (given.lease.subtask, given.description, given.input)).collect();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn the_log_is_long_from_the_beginning_and_copied_when_nobody_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    let store = open(Options::new(&path)).unwrap();
+    let log = || std::fs::metadata(folder.path().join("test.db-wal")).map(|log| log.len());
+    let length = log().unwrap();
+    assert!(length >= 4 << 20, "{length}");
+    let id = submit_one(&store).await;
+    assert_eq!(log().unwrap(), length);
+
+    // Another process sees when everything is copied.
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let left = || {
+        conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+            .unwrap()
+    };
+    assert!(left() > 0);
+    let hang = std::time::Instant::now() + std::time::Duration::from_secs(180);
+    while left() > 0 {
+        assert!(std::time::Instant::now() < hang, "{} pages are left", left());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    drop(conn);
+    store.close().await;
+    assert!(log().is_err(), "a clean stop leaves one file");
+    let store = open(Options::new(&path)).unwrap();
+    assert!(store.progress(id).await.unwrap().value.is_some());
+}
+
+async fn submit_one(store: &SqliteStore) -> TaskId {
+    let task = task_to_submit();
+    let id = task.id;
+    submit(store, task).await.unwrap();
+    id
+}
+
+#[tokio::test]
 async fn a_listener_that_panics_does_not_take_the_writer_along() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(options(&folder), Arc::new(Nervous)).unwrap();

@@ -274,7 +274,8 @@ pub fn planned(steps: &[(&str, &[&str])]) -> Plan {
         .collect();
     let requires = Labels::new();
     let brief = Brief {
-        description: "a task",
+        // As that of `new_task`, so that what a step is to do is made up by the store where it has no input.
+        description: "do what is to be done",
         task_type: TaskType::Custom,
         privacy: Privacy::Normal,
         priority: Priority::Normal,

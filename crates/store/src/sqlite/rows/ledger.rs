@@ -51,8 +51,7 @@ impl Rows for SqliteRows {
         self.change_subtask(key)
     }
     fn insert_subtask(&mut self, row: SubtaskRow, text: SubtaskText) -> Result<()> {
-        self.add_subtask(row, text);
-        Ok(())
+        self.add_subtask(row, text)
     }
     fn set_output(&mut self, key: SubtaskKey, output: Json) -> Result<()> {
         self.keep_output(key, output)

@@ -93,7 +93,8 @@ mod tests {
         let steps: Vec<Step> = (0..steps)
             .map(|step| Step {
                 name: format!("step {step}"),
-                description: None,
+                // Of its own, so that it is kept.
+                description: Some("do it".into()),
                 depends_on: Vec::new(),
                 tool: Some("t".into()),
                 requires: Labels::new(),

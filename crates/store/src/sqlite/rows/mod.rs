@@ -47,7 +47,7 @@ type Result<T> = std::result::Result<T, DbError>;
 pub(super) struct SqliteRows {
     conn: Connection,
     tasks: Cache<TaskKey, TaskEntry>,
-    task_keys: HashMap<TaskId, TaskKey>,
+    task_keys: KeyMap<TaskId, TaskKey>,
     changed_tasks: Vec<TaskKey>,
     deleted_tasks: HashSet<TaskKey>,
     /// Tasks whose plan was thrown away in this transaction.
@@ -61,6 +61,8 @@ pub(super) struct SqliteRows {
     worker_keys: HashMap<WorkerId, WorkerKey>,
     changed_workers: Vec<WorkerKey>,
     lanes: HashMap<Lane, LaneKey>,
+    /// The one that was asked for last.
+    last_lane: Option<(Lane, LaneKey)>,
     counters: Counters,
     last_task: GivenKeys,
     last_worker: GivenKeys,
@@ -115,7 +117,7 @@ impl SqliteRows {
         let mut rows = Self {
             conn,
             tasks: Cache::new(TASKS_KEPT),
-            task_keys: HashMap::new(),
+            task_keys: KeyMap::default(),
             changed_tasks: Vec::new(),
             deleted_tasks: HashSet::new(),
             discarded_plans: HashSet::new(),
@@ -127,6 +129,7 @@ impl SqliteRows {
             worker_keys: HashMap::new(),
             changed_workers: Vec::new(),
             lanes: HashMap::new(),
+            last_lane: None,
             counters: Counters::default(),
             last_task: GivenKeys::default(),
             last_worker: GivenKeys::default(),
@@ -156,6 +159,7 @@ impl SqliteRows {
         self.worker_keys.clear();
         self.changed_workers.clear();
         self.lanes.clear();
+        self.last_lane = None;
         self.counters = Counters::default();
         self.leftovers = Leftovers::load(&self.conn)?;
         for (name, keys) in [(LAST_TASK, &mut self.last_task), (LAST_WORKER, &mut self.last_worker)] {

@@ -26,6 +26,8 @@ pub(super) struct SubtaskEntry {
     unplaced: bool,
     /// Always there until it is written, then only when it is short.
     text: Option<SubtaskText>,
+    /// The text is not written: it is put together again when it is wanted.
+    usual: bool,
     /// Always there until it is written, then only when it is short.
     output: Option<Json>,
     output_changed: bool,
@@ -42,13 +44,14 @@ impl SubtaskEntry {
             place,
             unplaced: false,
             text: None,
+            usual: false,
             output: None,
             output_changed: false,
         }
     }
 
     /// Not written yet.
-    fn new(row: SubtaskRow, text: SubtaskText) -> Self {
+    fn new(row: SubtaskRow, text: SubtaskText, usual: bool) -> Self {
         Self {
             row,
             written: None,
@@ -56,10 +59,17 @@ impl SubtaskEntry {
             place: Place::default(),
             unplaced: true,
             text: Some(text),
+            usual,
             output: None,
             output_changed: false,
         }
     }
+}
+
+/// What a step without words of its own is to do, as long as its task's description is short: the same is put together
+/// in `read_subtask.sql`.
+fn usual_description(name: &str, summary: &str) -> String {
+    format!("{name}: {summary}")
 }
 
 fn missing(key: SubtaskKey) -> DbError {
@@ -123,11 +133,13 @@ impl SqliteRows {
         Ok(&mut self.change_entry(key)?.row)
     }
 
-    pub(super) fn add_subtask(&mut self, row: SubtaskRow, text: SubtaskText) {
+    pub(super) fn add_subtask(&mut self, row: SubtaskRow, text: SubtaskText) -> Result<()> {
         let key = row.head.key;
-        self.subtasks.insert(key, SubtaskEntry::new(row, text));
+        let usual = self.is_usual(key, &row.head.name, &text)?;
+        self.subtasks.insert(key, SubtaskEntry::new(row, text, usual));
         self.changed_subtasks.push(key);
         self.unplaced.push(key);
+        Ok(())
     }
 
     pub(super) fn keep_output(&mut self, key: SubtaskKey, output: Json) -> Result<()> {
@@ -141,11 +153,24 @@ impl SqliteRows {
         if let Some(text) = self.subtasks.get(key).and_then(|entry| entry.text.as_ref()) {
             return Ok(text.clone());
         }
-        self.conn
+        let kept = self
+            .conn
             .prepare_cached(sql::SUBTASK_TEXT)?
             .query_row([key.0], |row| Ok(SubtaskText { description: row.get(0)?, input: row.get(1)? }))
-            .optional()?
-            .ok_or_else(|| missing(key))
+            .optional()?;
+        if let Some(text) = kept {
+            return Ok(text);
+        }
+        let name = self.subtask_row(key)?.ok_or_else(|| missing(key))?.head.name.clone();
+        let description = usual_description(&name, &self.task_row(key.task())?.head.summary);
+        Ok(SubtaskText { description: description.into(), input: None })
+    }
+
+    /// Whether a subtask's text is what is made up for one without a row of texts, which is cheaper than to keep it.
+    fn is_usual(&mut self, key: SubtaskKey, name: &str, text: &SubtaskText) -> Result<bool> {
+        let summary = &self.task_row(key.task())?.head.summary;
+        let rest = text.description.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
+        Ok(text.input.is_none() && rest == Some(&**summary))
     }
 
     pub(super) fn outputs_of(&mut self, task: TaskKey, dependencies: &[u16]) -> Result<Json> {
@@ -315,7 +340,9 @@ impl SqliteRows {
                     head,
                     row.head.name
                 ])?;
-                insert_text.get()?.execute(params![key.0, text.description, text.input])?;
+                if !entry.usual {
+                    insert_text.get()?.execute(params![key.0, text.description, text.input])?;
+                }
             }
             // A new row has its output already when a plan that is begun and ended in one group is written.
             if entry.output_changed {

@@ -2,7 +2,7 @@
 
 use regatta_model::command::{Idempotency, LONG_TASK};
 use regatta_model::ledger::Remembered;
-use regatta_model::task::{NewTask, TaskRow};
+use regatta_model::task::{NewTask, TaskRow, TaskText};
 use regatta_model::{TaskId, TaskKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -16,6 +16,8 @@ pub(super) struct TaskEntry {
     pub(super) row: TaskRow,
     /// As it is in the database; `None` when it is not there yet.
     written: Option<TaskRow>,
+    /// What is to be written once and for all, of a task that was made in this transaction.
+    unwritten: Option<Box<TaskText>>,
     changed: bool,
     /// Whether steps of the caller may be kept with it.
     deferred: bool,
@@ -31,7 +33,7 @@ impl TaskEntry {
 
     /// As it is in the database.
     fn written(row: TaskRow) -> Self {
-        Self { written: Some(row.clone()), row, changed: false, deferred: true }
+        Self { written: Some(row.clone()), row, unwritten: None, changed: false, deferred: true }
     }
 }
 
@@ -82,28 +84,10 @@ impl SqliteRows {
     pub(super) fn add_task(&mut self, task: &NewTask, now: Timestamp) -> Result<TaskKey> {
         let key = TaskKey(self.last_task.next());
         let row = task.first_row(key, now);
-        let head = &row.head;
-        let text = &task.text;
-        self.conn.prepare_cached(sql::INSERT_TASK)?.execute(params![
-            key.0,
-            head.id.uuid().as_bytes(),
-            head.user,
-            head.task_type.code(),
-            head.priority.code(),
-            now.0,
-            head.summary,
-            text.checkpoint_frequency.code(),
-            text.privacy.code(),
-            text.tool_preferences,
-            text.requires,
-            text.metadata,
-            text.requirements,
-            text.description,
-            text.deferred_steps,
-        ])?;
         self.task_keys.insert(task.id, key);
-        let deferred = text.deferred_steps.is_some();
-        self.tasks.insert(key, TaskEntry { row, written: None, changed: true, deferred });
+        let deferred = task.text.deferred_steps.is_some();
+        let unwritten = Some(Box::new(task.text.clone()));
+        self.tasks.insert(key, TaskEntry { row, written: None, unwritten, changed: true, deferred });
         self.changed_tasks.push(key);
         Ok(key)
     }
@@ -136,7 +120,10 @@ impl SqliteRows {
         self.load_task(key)?;
         let Some(entry) = self.tasks.get_mut(key) else { return Ok(()) };
         if std::mem::take(&mut entry.deferred) {
-            self.conn.prepare_cached(sql::DROP_DEFERRED_STEPS)?.execute([key.0])?;
+            match &mut entry.unwritten {
+                Some(text) => text.deferred_steps = None,
+                None => drop(self.conn.prepare_cached(sql::DROP_DEFERRED_STEPS)?.execute([key.0])?),
+            }
         }
         Ok(())
     }
@@ -162,6 +149,7 @@ impl SqliteRows {
     pub(super) fn flush_tasks(&mut self) -> Result<()> {
         let mut changed = std::mem::take(&mut self.changed_tasks);
         changed.sort_unstable();
+        let mut insert_task = Lazy::new(&self.conn, sql::INSERT_TASK);
         let mut counts = Lazy::new(&self.conn, sql::UPDATE_TASK_COUNTS);
         let mut update = Lazy::new(&self.conn, sql::UPDATE_TASK_STATE);
         let mut insert = Lazy::new(&self.conn, sql::INSERT_TASK_STATE);
@@ -171,6 +159,26 @@ impl SqliteRows {
             entry.changed = false;
             let row = &entry.row;
             let task_type = row.head.task_type;
+            if let Some(text) = entry.unwritten.take() {
+                let head = &row.head;
+                insert_task.get()?.execute(params![
+                    key.0,
+                    head.id.uuid().as_bytes(),
+                    head.user,
+                    task_type.code(),
+                    head.priority.code(),
+                    head.created_at.0,
+                    head.summary,
+                    text.checkpoint_frequency.code(),
+                    text.privacy.code(),
+                    text.tool_preferences,
+                    text.requires,
+                    text.metadata,
+                    text.requirements,
+                    text.description,
+                    text.deferred_steps,
+                ])?;
+            }
             if let Some(written) = &entry.written
                 && written.status == row.status
                 && written.total == row.total

@@ -175,6 +175,18 @@ impl SqliteRows {
     }
 
     pub(super) fn lane_key(&mut self, lane: &Lane) -> Result<LaneKey> {
+        // The steps of a plan are mostly in one, and comparing it costs less than hashing its texts.
+        if let Some((last, key)) = &self.last_lane
+            && last == lane
+        {
+            return Ok(*key);
+        }
+        let key = self.find_or_insert_lane(lane)?;
+        self.last_lane = Some((lane.clone(), key));
+        Ok(key)
+    }
+
+    fn find_or_insert_lane(&mut self, lane: &Lane) -> Result<LaneKey> {
         if let Some(&key) = self.lanes.get(lane) {
             return Ok(key);
         }
