@@ -10,7 +10,7 @@ use regatta_engine::{CommitSink, Service as EngineService};
 use regatta_model::Timestamp;
 use regatta_model::token::Secret;
 use regatta_model::words::TokenRole;
-use regatta_server::{Access, Handle, Service as ServerService, Tls};
+use regatta_server::{Access, Bound, Handle, Service as ServerService, Tls};
 use regatta_store::sqlite::{self, SqliteStore};
 use regatta_store::{Store, StoreError};
 use tokio::sync::oneshot;
@@ -66,11 +66,19 @@ pub struct Node {
 }
 
 impl NodeOptions {
-    /// Takes the database and the addresses; connections wait until [`Node::run`].
+    /// Takes the addresses and the database; connections wait until [`Node::run`].
     ///
     /// # Errors
     /// When the database cannot be used or an address cannot be had, with what to do.
     pub async fn build(self) -> Result<Node, Failure> {
+        let server_options = regatta_server::Options {
+            listen: self.listen,
+            tls: self.tls,
+            insecure_no_auth: self.insecure_no_auth,
+            ..Default::default()
+        };
+        // First: who cannot listen leaves the database alone.
+        let bound = server_options.bind().map_err(listen_failure)?;
         let sink = CommitSink::new(Arc::new(LocalBus::new()));
         let (path, opened_with) = (self.database, sink.clone());
         // It may have to change its schema, which takes a while.
@@ -79,13 +87,7 @@ impl NodeOptions {
             .map_err(|error| Failure::failed(format!("the store could not be opened: {error}")))?
             .map_err(store_failure)?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let server_options = regatta_server::Options {
-            listen: self.listen,
-            tls: self.tls,
-            insecure_no_auth: self.insecure_no_auth,
-            ..Default::default()
-        };
-        let built = build_over(store.clone(), &sink, server_options, self.lease_seconds, self.retain).await;
+        let built = build_over(store.clone(), &sink, bound, self.lease_seconds, self.retain).await;
         match built {
             Ok(node) => Ok(node),
             Err(failure) => {
@@ -99,7 +101,7 @@ impl NodeOptions {
 async fn build_over(
     store: Arc<dyn Store>,
     sink: &CommitSink,
-    server_options: regatta_server::Options,
+    bound: Bound,
     lease_seconds: Option<u32>,
     retain: Retain,
 ) -> Result<Node, Failure> {
@@ -111,7 +113,7 @@ async fn build_over(
         .build(store.clone(), sink)
         .await
         .map_err(|error| Failure::failed(format!("the engine cannot start: {error}")))?;
-    let (server, handle) = server_options.build(engine).map_err(listen_failure)?;
+    let (server, handle) = bound.build(engine).map_err(listen_failure)?;
     let first_token = match handle.access() {
         Access::Tokens => first_token(&*store).await?,
         Access::Loopback | Access::Open => None,

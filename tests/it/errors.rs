@@ -128,6 +128,7 @@ fn a_port_and_a_data_folder_have_one_server() {
     for command in ["serve", "up"] {
         let taken = platform.home.run([command, "--listen", &address, "--data-dir", other]);
         says(&taken, 1, &["taken", "hint:", "another p"]);
+        assert!(!std::path::Path::new(other).exists(), "who cannot listen makes no database");
         let locked = platform.home.run([command, "--listen", "localhost:0"]);
         says(&locked, 1, &["in use", &platform.process.pid().to_string(), "hint:"]);
     }

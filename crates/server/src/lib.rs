@@ -48,6 +48,6 @@ mod ws;
 pub use document::document;
 pub use identity::LOCAL_USER;
 pub use listen::ListenError;
-pub use options::{Limits, Options};
+pub use options::{Bound, Limits, Options};
 pub use service::{Access, Handle, Service};
 pub use tls::Tls;

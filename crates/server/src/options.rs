@@ -86,8 +86,33 @@ impl Options {
     ///
     /// # Errors
     /// When an address is taken, or is none.
-    pub fn build(self, engine: Engine) -> Result<(Service, Handle), ListenError> {
+    pub fn bind(self) -> Result<Bound, ListenError> {
         let sockets = listen::bind(&self.listen)?;
-        Service::new(self, engine, sockets)
+        Ok(Bound { options: self, sockets })
+    }
+
+    /// [`Options::bind`] and [`Bound::build`] in one.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn build(self, engine: Engine) -> Result<(Service, Handle), ListenError> {
+        self.bind()?.build(engine)
+    }
+}
+
+/// A server that has its addresses and waits for its engine: who cannot listen need not open a database.
+#[derive(Debug)]
+pub struct Bound {
+    options: Options,
+    sockets: Vec<std::net::TcpListener>,
+}
+
+impl Bound {
+    /// The server over this engine.
+    ///
+    /// # Errors
+    /// When its certificate cannot be used.
+    pub fn build(self, engine: Engine) -> Result<(Service, Handle), ListenError> {
+        Service::new(self.options, engine, self.sockets)
     }
 }
