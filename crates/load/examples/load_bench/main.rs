@@ -27,7 +27,7 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Connections of the rates.
 pub const CONNECTIONS: u64 = 64;
 /// Rounds, of which the best counts.
-const ROUNDS: usize = 3;
+pub const ROUNDS: usize = 3;
 /// Users whose memory is measured, and the few that are subtracted.
 const MANY: u64 = 10_000;
 const FEW: u64 = 100;

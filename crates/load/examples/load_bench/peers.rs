@@ -60,12 +60,12 @@ pub fn fast_http_user(locust: &Path, address: SocketAddr, seconds: u64) -> Outco
     let output = Command::new(locust)
         .arg("-f")
         .arg(file)
-        .args(["--headless", "--json", "-L", "ERROR", "-u", &users, "-r", &users, "-t", &format!("{}s", seconds + 1)])
+        .args(["--headless", "--json", "-L", "ERROR", "-u", &users, "-r", &users, "-t", &format!("{}s", seconds + 3)])
         .arg(format!("--host=http://{address}"))
         .output()?;
     let rows: Value = serde_json::from_slice(&output.stdout)?;
     let row = rows.get(0).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-    // Seconds without their first and last, in which it does not run all the time.
+    // Its seconds without the first and the last, in which it does not run all the time: the run is longer by these.
     let mut counts: Vec<(u64, f64)> = Vec::new();
     for (second, count) in row["num_reqs_per_sec"].as_object().ok_or("Locust tells no seconds")? {
         counts.push((second.parse()?, count.as_f64().unwrap_or_default()));

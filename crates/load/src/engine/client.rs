@@ -1,7 +1,7 @@
 //! What a user asks with: its connections, its deadlines, and what is counted of each request.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -167,13 +167,27 @@ impl Client {
     /// The whole of a request, redirects included, before the deadline.
     async fn within(&mut self, bytes: &[u8], call: Call, deadline: Instant) -> Result<Answer, Fault> {
         let Self { shard, connection, elsewhere, address, timer, socket, .. } = self;
-        let work = attend(socket, shard, follow(shard, connection, elsewhere, address, bytes, call.want));
+        let mut work = pin!(follow(shard, connection, elsewhere, address, bytes, call.want));
+        let work = poll_fn(|cx| {
+            if let Some(socket) = socket {
+                socket.poll_read(cx, &shard.buffer);
+            }
+            work.as_mut().poll(cx)
+        });
         before(timer, deadline, call.timeout, work).await
     }
 
-    /// Does something else, while what comes over the WebSocket is taken in and pings are answered.
-    pub(super) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> T {
-        attend(&mut self.socket, &self.shard, work).await
+    /// Does something else, while what comes over the WebSocket is taken in and pings are answered. The work stays where
+    /// it is: a future that is handed on by value is kept twice, and there are many users.
+    pub(super) async fn attend<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
+        let Self { shard, socket, .. } = self;
+        poll_fn(|cx| {
+            if let Some(socket) = socket {
+                socket.poll_read(cx, &shard.buffer);
+            }
+            work.as_mut().poll(cx)
+        })
+        .await
     }
 
     pub(super) fn count(
@@ -197,12 +211,11 @@ pub(super) async fn before<T>(
     timer: &mut Pin<Box<Sleep>>,
     deadline: Instant,
     timeout: Duration,
-    work: impl Future<Output = Result<T, Fault>>,
+    mut work: impl Future<Output = Result<T, Fault>> + Unpin,
 ) -> Result<T, Fault> {
     let deadline = tokio::time::Instant::from_std(deadline);
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = Pin::new(&mut work).poll(cx) {
             return Poll::Ready(outcome);
         }
         // The timer is set once and moved on only when it fires: setting it for every request would cost more
@@ -217,17 +230,6 @@ pub(super) async fn before<T>(
             timer.as_mut().reset(deadline);
         }
         Poll::Pending
-    })
-    .await
-}
-
-/// Does something while the WebSocket, if there is one, is attended to.
-async fn attend<T>(socket: &mut Option<Box<Socket>>, shard: &Shard, work: impl Future<Output = T>) -> T {
-    let Some(socket) = socket else { return work.await };
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|cx| {
-        socket.poll_read(cx, &shard.buffer);
-        work.as_mut().poll(cx)
     })
     .await
 }

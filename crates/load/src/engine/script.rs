@@ -1,5 +1,6 @@
 //! A user from a scenario: its variables, and the steps of its tasks.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -109,22 +110,23 @@ impl ScriptUser {
         }
         let ok = match op.action {
             Action::Pause(wait) => {
-                client.attend(tokio::time::sleep(wait.after(Duration::ZERO))).await;
+                client.attend(pin!(tokio::time::sleep(wait.after(Duration::ZERO)))).await;
                 true
             }
             Action::Close => {
-                client.close(self.shard.plan.limits.timeout).await;
+                // What only some users do lies in boxes: the others need no room for it.
+                Box::pin(client.close(self.shard.plan.limits.timeout)).await;
                 true
             }
-            Action::Receive(index) => self.receive(client, &script.receives[index]).await,
-            Action::Open(index) => match self.open(client, &script.sockets[index]).await {
+            Action::Receive(index) => Box::pin(self.receive(client, &script.receives[index])).await,
+            Action::Open(index) => match Box::pin(self.open(client, &script.sockets[index])).await {
                 Ok(ok) => ok,
                 Err(missing) => {
                     self.unset_variable(script, missing, class, place);
                     false
                 }
             },
-            Action::Send(index) => match self.send(client, &script.sends[index]).await {
+            Action::Send(index) => match Box::pin(self.send(client, &script.sends[index])).await {
                 Ok(ok) => ok,
                 Err(missing) => {
                     self.unset_variable(script, missing, class, place);

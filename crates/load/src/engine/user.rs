@@ -100,8 +100,7 @@ impl Control {
     }
 
     /// Runs `work` unless and until the leash is this short; `None` when it was cut off.
-    async fn until<T>(&self, leash: Leash, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+    async fn until<T>(&self, leash: Leash, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| {
             if self.leash.get() >= leash {
                 return Poll::Ready(None);
@@ -169,37 +168,46 @@ pub(super) async fn live(shard: Rc<Shard>, class: usize, number: u64, control: R
         Behaviour::Rust(rust) => Either::Rust(rust.user(number)),
         Behaviour::Script(_) => Either::Script(ScriptUser::new(Rc::clone(&shard), class)),
     };
-    let work = async {
-        user.run(&mut client, Part::OnStart).await;
-        let most = shard.plan.limits.iterations.unwrap_or(u64::MAX);
-        while control.leash.get() == Leash::Free && client.iteration < most {
-            if let Some(arrivals) = &shard.arrivals {
-                let Some(intended) = control.until(Leash::AfterTask, client.attend(arrivals.next(class))).await else {
-                    break;
-                };
-                client.intended = Some(intended);
-            }
-            client.iteration += 1;
-            let began = Instant::now();
-            user.run(&mut client, Part::Task).await;
-            client.intended = None;
-            shard.meter.borrow_mut().iterations += 1;
-            if shard.arrivals.is_some() {
-                continue;
-            }
-            let pause = wait.after(began.elapsed());
-            if !pause.is_zero() {
-                if control.until(Leash::AfterTask, client.attend(tokio::time::sleep(pause))).await.is_none() {
-                    break;
+    {
+        let work = pin!(async {
+            user.run(&mut client, Part::OnStart).await;
+            let most = shard.plan.limits.iterations.unwrap_or(u64::MAX);
+            while control.leash.get() == Leash::Free && client.iteration < most {
+                if let Some(arrivals) = &shard.arrivals {
+                    let Some(intended) =
+                        control.until(Leash::AfterTask, pin!(client.attend(pin!(arrivals.next(class))))).await
+                    else {
+                        break;
+                    };
+                    client.intended = Some(intended);
                 }
-            } else if wait != Wait::None {
-                // Late already: others may still go first.
-                tokio::task::yield_now().await;
+                client.iteration += 1;
+                let began = Instant::now();
+                user.run(&mut client, Part::Task).await;
+                client.intended = None;
+                shard.meter.borrow_mut().iterations += 1;
+                if shard.arrivals.is_some() {
+                    continue;
+                }
+                let pause = wait.after(began.elapsed());
+                if !pause.is_zero() {
+                    if control
+                        .until(Leash::AfterTask, pin!(client.attend(pin!(tokio::time::sleep(pause)))))
+                        .await
+                        .is_none()
+                    {
+                        break;
+                    }
+                } else if wait != Wait::None {
+                    // Late already: others may still go first.
+                    tokio::task::yield_now().await;
+                }
             }
-        }
-    };
-    control.until(Leash::Now, work).await;
+        });
+        control.until(Leash::Now, work).await;
+    }
     client.intended = None;
-    let _ = control.until(Leash::Gone, tokio::time::timeout(CLEAN_UP, user.run(&mut client, Part::OnStop))).await;
+    let clean_up = pin!(tokio::time::timeout(CLEAN_UP, user.run(&mut client, Part::OnStop)));
+    let _ = control.until(Leash::Gone, clean_up).await;
     present.ended = true;
 }

@@ -1,5 +1,6 @@
 //! What a user does over its WebSocket, and what is counted of it.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::client::{Call, Client, before};
@@ -80,7 +81,7 @@ impl Client {
             let answer = exchange(&mut connection, &bytes, call.want, &shard.buffer).await?;
             Ok((connection, answer))
         };
-        let outcome = before(timer, sent + call.timeout, call.timeout, work).await;
+        let outcome = before(timer, sent + call.timeout, call.timeout, pin!(work)).await;
         let outcome = outcome.map_err(|fault| fault.to_string()).and_then(|(connection, answer)| {
             handshake::check(&answer, &key)?;
             self.socket = Some(Box::new(Socket::new(connection, answer.body, call.want.most)));
@@ -99,7 +100,8 @@ impl Client {
         self.triggered = Some(sent);
         let Self { shard, timer, socket, .. } = self;
         let work = async { socket.as_mut().ok_or(Fault::NoSocket)?.send(text, &shard.buffer).await };
-        let outcome = before(timer, sent + call.timeout, call.timeout, work).await.map_err(|fault| fault.to_string());
+        let outcome =
+            before(timer, sent + call.timeout, call.timeout, pin!(work)).await.map_err(|fault| fault.to_string());
         if outcome.is_err() {
             self.count(call, None, sent, Instant::now(), 0, outcome.clone());
         }
@@ -130,7 +132,7 @@ impl Client {
                 }
             }
         };
-        let outcome = before(timer, now + call.timeout, call.timeout, work).await;
+        let outcome = before(timer, now + call.timeout, call.timeout, pin!(work)).await;
         let (done, bytes, outcome) = match outcome {
             // What came before it was asked for has waited for nothing.
             Ok((message, found)) => (message.at.max(sent), message.body.len() as u64, judge(&message, found)),
@@ -148,6 +150,6 @@ impl Client {
         let Self { shard, timer, socket, .. } = self;
         let Some(mut socket) = socket.take() else { return };
         // A server that does not answer the goodbye is left as it is.
-        let _ = before(timer, Instant::now() + timeout, timeout, socket.close(&shard.buffer)).await;
+        let _ = before(timer, Instant::now() + timeout, timeout, pin!(socket.close(&shard.buffer))).await;
     }
 }
