@@ -1,10 +1,11 @@
 # Regatta, for people: `make` shows what there is.
-# Needed: a Rust toolchain (https://rustup.rs) and make. What else a target needs it fetches itself, with cargo.
+# Needed: a Rust toolchain (https://rustup.rs) and make; for the web console also Node 20.19 or newer (https://nodejs.org).
+# What else a target needs it fetches itself, with cargo and npm.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test test-tools test-format test-lint test-run test-docs test-perf audit bench install fmt lint
+.PHONY: help up web test test-tools test-format test-lint test-run test-docs test-web test-perf audit bench install fmt lint
 
 CARGO ?= cargo
 # With --locked a build takes exactly the versions of Cargo.lock.
@@ -21,7 +22,29 @@ help: ## show this
 	@echo
 	@echo "First steps: make up, then follow what it prints. README.md has the rest."
 
-up: ## build and start everything on this machine (UP="--demo" adds simulated agents)
+# What the console is made of; its tests are not.
+WEB_SOURCES := $(shell find web/src web/scripts -type f ! -name '*.test.ts' ! -name schema.d.ts) web/index.html \
+	web/package.json web/svelte.config.js web/tsconfig.json web/vite.config.ts crates/server/tests/it/snapshots/it__openapi__openapi.snap
+
+web: ## build the web console into web/dist, from where the binary takes it
+	@if ! node web/scripts/node.mjs 2>/dev/null || ! command -v npm >/dev/null; then \
+		echo "(without Node 20.19 or newer, https://nodejs.org, the binary has no web console)"; \
+	elif ! $(MAKE) --silent --no-print-directory web/dist/index.html; then \
+		echo "the web console could not be built; the binary is without it, or has an older one"; \
+	fi
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/.npmrc
+	@echo "fetching what the web console is built with ..."
+	@cd web && timeout 600 npm ci --silent
+	@touch $@
+
+# A binary takes the files in when the file that names them is compiled, and cargo does not see new ones come.
+web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	@echo "building the web console ..."
+	@cd web && REGATTA_QUIET=1 npm run --silent build
+	@touch crates/server/src/console.rs
+
+up: web ## build and start everything on this machine (UP="--demo" adds simulated agents)
 	@if [[ -x $(REGATTA) ]]; then \
 		echo "building what changed ..."; \
 	else \
@@ -31,9 +54,9 @@ up: ## build and start everything on this machine (UP="--demo" adds simulated ag
 	@exec $(REGATTA) up $(UP)
 
 # The parts of `make test`, the fastest to fail first, each with what it took; the requirements come last and keep their report.
-test: test-tools ## everything a change must pass: format, lints, all tests, the performance requirements
+test: test-tools web ## everything a change must pass: format, lints, all tests, the performance requirements
 	@took=""; \
-	for part in test-format test-lint test-docs; do \
+	for part in test-format test-lint test-docs test-web; do \
 		start=$$SECONDS; \
 		echo "==> $$part"; \
 		$(MAKE) --no-print-directory $$part; \
@@ -58,6 +81,12 @@ test-lint:
 
 test-docs:
 	@$(CARGO) test --doc --workspace --locked --quiet
+
+# The web console: its logic, then its pages in a real Chromium against the real binary.
+test-web: web
+	@if [[ -e web/node_modules/.package-lock.json ]]; then $(MAKE) --silent --no-print-directory web/dist/index.html; fi
+	@$(CARGO) build --locked --quiet --bin regatta
+	@web/scripts/test.sh
 
 # Without the benches, which measure. nextest runs the tests of all binaries side by side; without it cargo's own runner does, one binary after the other.
 test-run:
@@ -95,7 +124,7 @@ bench: ## measure speed and memory against their limits (about 5 minutes)
 	@echo; echo "The load engine: one thread against wrk and Locust on the same static server, memory, and whether its figures are true:"
 	@$(CARGO) run --release --locked --quiet -p regatta-load --example load_bench
 
-install: ## put regatta on your PATH, with completions for your shell (PREFIX=DIR: into DIR/bin)
+install: web ## put regatta on your PATH, with completions for your shell (PREFIX=DIR: into DIR/bin)
 	$(CARGO) install --path . --locked $(if $(PREFIX),--root '$(PREFIX)') $(INSTALL)
 	@prefix='$(PREFIX)'; bin="$${prefix:-$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}}/bin/regatta"; \
 	test -x "$$bin" || { echo "cargo did not put regatta at $$bin: set PREFIX to where it should go" >&2; exit 1; }; \

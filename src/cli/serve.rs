@@ -92,8 +92,12 @@ impl Serve {
         tracing::info!(%url, database = %database.display(), "serving");
         if !context.globals.quiet {
             let mut out = anstream::stdout().lock();
-            writeln!(out, "Regatta serves at {url}\n  API   {url}/docs\n  data  {}", database.display())?;
-            writeln!(out, "  try   regatta worker --server {url} --tools command\nCtrl-C stops it.")?;
+            writeln!(
+                out,
+                "Regatta serves at {url}\n  console {url}\n  API     {url}/docs\n  data    {}",
+                database.display()
+            )?;
+            writeln!(out, "  try     regatta worker --server {url} --tools command\nCtrl-C stops it.")?;
             out.flush()?;
         }
         tell_who_may_call(&mut node)?;

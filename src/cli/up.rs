@@ -262,6 +262,7 @@ impl Up {
         let mut out = anstream::stdout().lock();
         let line = |name: &str| paint(DIM, format!("{name:<8}"));
         writeln!(out, "{} {}", paint(BOLD, "Regatta is up at"), paint(LIVE.bold(), url))?;
+        writeln!(out, "  {} {url}", line("console"))?;
         writeln!(out, "  {} {url}/docs", line("API"))?;
         writeln!(out, "  {} {}", line("data"), data.display())?;
         let mut demo = false;

@@ -61,7 +61,7 @@ pub(crate) struct Kind {
     pub(crate) guard_get: bool,
     /// Whether no route of it asks who calls.
     pub(crate) public: bool,
-    /// Whether they are WebSockets, which may show their token in the query.
+    /// Whether they are WebSockets, which may show their token otherwise than in a header.
     pub(crate) socket: bool,
 }
 
@@ -234,7 +234,7 @@ async fn ask(app: &App, kind: Kind, request: &Parts, route: Option<&str>) -> Res
     // No browser adds a token by itself, so there is nothing that a page of another place could make it do.
     let (uri, headers) = (&request.uri, &request.headers);
     let peer = request.extensions.get::<Peer>().map(|peer| peer.0);
-    let caller = app.access.identify(Shown { headers, uri, in_query: kind.socket, peer }).await?;
+    let caller = app.access.identify(Shown { headers, uri, socket: kind.socket, peer }).await?;
     policy::authorize(app, &caller, needed, uri).await?;
     Ok(Some(caller))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::FromRequestParts;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use regatta_engine::tokens::{LiveToken, Tokens};
@@ -24,6 +24,10 @@ use crate::throttle::Throttle;
 
 /// The `user_id` of tasks that were made without credentials.
 pub const LOCAL_USER: Uuid = Uuid::from_u128(1);
+/// The subprotocol that a WebSocket is spoken in where one is asked for.
+pub(crate) const PROTOCOL: &str = "regatta";
+/// What a token is behind, among the subprotocols that a page offers beside [`PROTOCOL`].
+const TOKEN_PROTOCOL: &str = "regatta.token.";
 
 /// Who calls, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +79,9 @@ pub(crate) enum Access {
 pub(crate) struct Shown<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) uri: &'a Uri,
-    /// Whether `?token=` counts too: browsers cannot give headers to a WebSocket.
-    pub(crate) in_query: bool,
+    /// Whether it opens a WebSocket, to which browsers cannot give headers: then a subprotocol `regatta.token.TOKEN` or
+    /// `?token=` counts too.
+    pub(crate) socket: bool,
     pub(crate) peer: Option<IpAddr>,
 }
 
@@ -173,11 +178,20 @@ fn secret<'a>(shown: &Shown<'a>) -> Result<Option<&'a str>, Failure> {
             )),
         };
     }
-    if !shown.in_query {
+    if !shown.socket {
         return Ok(None);
+    }
+    if let Some(secret) = offered(shown.headers) {
+        return Ok(Some(secret));
     }
     let query = shown.uri.query().unwrap_or_default();
     Ok(query.split('&').find_map(|pair| pair.strip_prefix("token=")))
+}
+
+/// The secret among the subprotocols that a WebSocket offers: so the token of a page stays out of URLs.
+fn offered(headers: &HeaderMap) -> Option<&str> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).find_map(|protocol| protocol.trim().strip_prefix(TOKEN_PROTOCOL))
 }
 
 impl<S: Sync> FromRequestParts<S> for Identity {
@@ -193,13 +207,22 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn shown(headers: &HeaderMap, uri: &'static str, in_query: bool) -> Result<Option<String>, Failure> {
+    fn shown(headers: &HeaderMap, uri: &'static str, socket: bool) -> Result<Option<String>, Failure> {
         let uri = Uri::from_static(uri);
-        secret(&Shown { headers, uri: &uri, in_query, peer: None }).map(|secret| secret.map(ToOwned::to_owned))
+        secret(&Shown { headers, uri: &uri, socket, peer: None }).map(|secret| secret.map(ToOwned::to_owned))
     }
 
     fn authorization(values: &[&'static str]) -> HeaderMap {
         values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_page_offers_its_token_as_a_subprotocol() {
+        let offers = |text| HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(text))]);
+        let offer = offers("regatta, regatta.token.rgu_1");
+        assert_eq!(shown(&offer, "/x?token=a", true).unwrap().as_deref(), Some("rgu_1"));
+        assert_eq!(shown(&offer, "/x", false).unwrap(), None);
+        assert_eq!(shown(&offers("regatta, chat"), "/x?token=a", true).unwrap().as_deref(), Some("a"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod app;
 mod body;
 mod check;
 mod compress;
+mod console;
 mod convert;
 mod document;
 mod faults;

@@ -7,6 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::console;
 use crate::document;
 use crate::front::{Front, Kind};
 use crate::problem::{Failure, Kind as Problem};
@@ -93,11 +94,15 @@ pub(crate) fn build(app: &App) -> Router {
         .route("/docs", get(meta::to_docs))
         .route("/docs/", get(meta::docs))
         .route("/docs/{*file}", get(meta::docs));
+    let mut pages = Router::new().route(console::ASSETS, get(console::asset));
+    for path in console::PAGES {
+        pages = pages.route(path, get(console::page));
+    }
     let mut router = Router::new();
     for (kind, routes) in groups() {
         router = router.merge(Router::from(routes).method_not_allowed_fallback(not_allowed).layer(front(kind)));
     }
-    router = router.merge(meta.method_not_allowed_fallback(not_allowed).layer(front(Kind::PUBLIC)));
+    router = router.merge(meta.merge(pages).method_not_allowed_fallback(not_allowed).layer(front(Kind::PUBLIC)));
     let missing = Router::new().fallback(any(missing)).layer(front(Kind::PUBLIC));
     router.merge(missing).with_state(app.clone())
 }

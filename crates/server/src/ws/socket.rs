@@ -21,7 +21,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::body::{self, Check};
 use crate::convert::events::text;
-use crate::identity::Identity;
+use crate::identity::{Identity, PROTOCOL};
 use crate::problem::{Failure, Kind};
 
 /// How often a peer is pinged.
@@ -68,6 +68,8 @@ impl Upgrade {
         let open = app.sockets.subscribe();
         let span = tracing::Span::current();
         self.0
+            // A browser that offers subprotocols takes only an answer that names one of them.
+            .protocols([PROTOCOL])
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
             .max_frame_size(READ_LIMIT)

@@ -203,3 +203,17 @@ async fn every_answer_tells_browsers_what_it_is() {
         assert_eq!(answer.header("strict-transport-security"), None, "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_console_is_served_at_its_own_addresses() {
+    let rig = Rig::start().await;
+    for path in ["/", "/tasks", "/tasks/01a2200a-df3f-72a7-859f-a4b42a498000", "/workers", "/workers/x"] {
+        let page = rig.get(path).await;
+        assert!(page.is(StatusCode::OK).contains("<title>Regatta</title>"), "{path}");
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("cache-control"), Some("no-cache"), "{path}");
+    }
+    rig.get("/assets/nothing.js").await.is(StatusCode::NOT_FOUND);
+    rig.get("/nothing").await.is(StatusCode::NOT_FOUND);
+}
