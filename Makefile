@@ -68,10 +68,16 @@ test: test-tools web ## everything a change must pass: format, lints, all tests,
 	echo "==> test-perf"; \
 	$(MAKE) --no-print-directory test-perf
 
-# A toolchain with rustup's minimal profile has neither.
+# A toolchain with rustup's minimal profile has neither of the first two. Some tests run programs of the Python Package Index
+# beside ours; where they cannot be had these tests say so.
 test-tools:
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+	@if ! python3 -c 'import venv, ensurepip' 2>/dev/null && [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+		echo "installing Debian's python3-venv for some of the tests ..."; \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv; } >/dev/null 2>&1 \
+			|| echo "python3-venv could not be installed"; \
+	fi
 
 test-format:
 	@$(CARGO) fmt --all --check
