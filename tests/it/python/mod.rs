@@ -40,8 +40,10 @@ impl Environment {
 
     fn with(name: &str, requirements: &str) -> Result<Self, String> {
         let mut hasher = DefaultHasher::new();
-        requirements.hash(&mut hasher);
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}-{:016x}", hasher.finish()));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        // The programs in it name its path: where the folder was moved they are made anew.
+        (requirements, folder).hash(&mut hasher);
+        let dir = folder.join(format!("python-{name}-{:016x}", hasher.finish()));
         // Tests are processes that may want it at the same time; the first one makes it.
         let lock = File::create(dir.with_extension("lock")).map_err(|error| error.to_string())?;
         lock.lock().map_err(|error| error.to_string())?;
