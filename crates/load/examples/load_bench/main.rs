@@ -1,11 +1,12 @@
 //! How fast, how small and how true the engine is: requests a second of one thread beside `wrk` with one thread and
-//! Locust's FastHttpUser, against the same static server in the same run; memory for each of 10,000 users; percentiles
-//! beside known delays; a server that stalls.
+//! Locust's FastHttpUser, against the same static server in the same run; instructions a request; memory for each of
+//! 10,000 users; percentiles beside known delays; a server that stalls.
 //!
-//! `cargo run --release -p regatta-load --example load_bench`; without `wrk` on the PATH, or where Locust cannot be
-//! installed, there is no ratio to it.
+//! `cargo run --release -p regatta-load --example load_bench`; without `wrk` or `valgrind` on the PATH, or where Locust
+//! cannot be installed, these lines are without them.
 //! Rates drift with the machine, so each side is measured in turn, several times, and the best of each counts.
 
+mod instructions;
 mod peers;
 mod truth;
 
@@ -20,7 +21,7 @@ use axum::http::header;
 use axum::routing::get;
 use regatta_load::engine::{Handle, Observer};
 use regatta_load::scenario::compile::{Choices, Source};
-use regatta_load::{Engine, Options, Totals};
+use regatta_load::{Engine, Options, Plan, Totals};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -32,7 +33,7 @@ pub const ROUNDS: usize = 3;
 const MANY: u64 = 10_000;
 const FEW: u64 = 100;
 
-const STATIC: &str = r#"
+pub const STATIC: &str = r#"
 [[users]]
 name = "Static"
 [[users.tasks]]
@@ -40,7 +41,7 @@ get = "/static"
 headers = { Accept-Encoding = "identity" }
 "#;
 
-const TEMPLATED: &str = r#"
+pub const TEMPLATED: &str = r#"
 [[users]]
 name = "Templated"
 [[users.tasks]]
@@ -71,6 +72,12 @@ fn main() -> Outcome<()> {
             println!("{}", memory(address, users)?);
             return Ok(());
         }
+        Some("requests") => {
+            let [_, address, scenario, each] = arguments.as_slice() else {
+                return Err("address, scenario, number".into());
+            };
+            return instructions::requests(address.parse()?, scenario, each.parse()?);
+        }
         _ => {}
     }
     let server = Server::start()?;
@@ -88,6 +95,7 @@ fn main() -> Outcome<()> {
     line("static GET, one thread", ours, "wrk", wrk, 1.0);
     line("templated POST with JSON extraction, one thread", templated, "wrk", wrk, 0.4);
     line("static GET, one thread", ours, "Locust's FastHttpUser", python, 1.0);
+    instructions::run(server.address)?;
     let least = memory_of(server.address, FEW)?;
     let most = memory_of(server.address, MANY)?;
     let each = most.saturating_sub(least) as f64 / (MANY - FEW) as f64 / 1e3;
@@ -129,9 +137,13 @@ fn rate(address: SocketAddr, scenario: &str, seconds: u64) -> Outcome<f64> {
 }
 
 pub fn engine(address: SocketAddr, scenario: &str, options: Options) -> Outcome<Engine> {
+    Ok(Engine::new(plan(address, scenario)?, options)?)
+}
+
+pub fn plan(address: SocketAddr, scenario: &str) -> Outcome<Plan> {
     let source = Source { name: "bench".to_owned(), text: scenario.to_owned(), folder: PathBuf::new() };
     let choices = Choices { host: Some(format!("http://{address}")), run: "bench".to_owned(), ..Choices::default() };
-    Ok(Engine::new(regatta_load::scenario::load(&source, &choices)?, options)?)
+    Ok(regatta_load::scenario::load(&source, &choices)?)
 }
 
 /// Resident bytes of a process of its own with so many users.
