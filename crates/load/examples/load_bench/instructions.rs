@@ -22,11 +22,11 @@ pub fn run(address: SocketAddr) -> Outcome<()> {
     for (what, scenario) in [("static GET", "static"), ("templated POST with JSON extraction", "templated")] {
         let what = format!("instructions of a {what}");
         let (Some(few), Some(many)) = (counted(address, scenario, FEW)?, counted(address, scenario, MANY)?) else {
-            println!("{what:50} (valgrind is not here)");
+            println!("{what:50} (not counted: valgrind is not here, or failed)");
             return Ok(());
         };
         let each = many.0.saturating_sub(few.0) / many.1.saturating_sub(few.1).max(1);
-        let beside = wrk.map_or("(wrk is not here)".to_owned(), |wrk| format!("wrk's static GET: {wrk}"));
+        let beside = wrk.map_or("(wrk was not counted)".to_owned(), |wrk| format!("wrk's static GET: {wrk}"));
         println!("{what:50} {each:>10}      {beside}");
     }
     Ok(())
