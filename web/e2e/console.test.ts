@@ -110,6 +110,55 @@ test("a task is seen running, its log is followed, searched and filtered, and it
   await close();
 });
 
+test("a million lines of log: followed, filtered, searched and walked through, and only what is in sight is there", async () => {
+  const task = await farm.program("Hold the log of a million lines", "echo the first line");
+  const { subtasks } = (await farm.call("GET", `/tasks/${task}?wait_seconds=30`)) as { subtasks: { subtask_id: string }[] };
+  const say = (level: string, message: string) => farm.call("POST", `/subtasks/${subtasks[0]?.subtask_id}/log`, { level, message });
+  // A message of many lines is as many rows.
+  const LINES = 2_500;
+  const block = (from: number) => Array.from({ length: LINES }, (_, i) => `row ${from + i} of them`).join("\n");
+  const { page, close } = await open(browser, `${farm.url}/tasks/${task}`);
+  await sees(page, /^the first line$/);
+  for (let from = 0; from < 999_998; from += LINES) {
+    await say(from === 500_000 ? "error" : "info", block(from));
+  }
+  const log = page.locator(".log");
+  const lines = log.locator(".line");
+  const tools = page.locator(".tools");
+  const inSight = async () => (await lines.allInnerTexts()).map((line) => Number(/row (\d+)/.exec(line)?.[1]));
+  await until("a million", async () => (await tools.innerText()).includes("1,000,001 lines"));
+  await until("it follows", async () => (await lines.last().innerText()).includes("row 999999 of them"));
+  await say("info", "one more");
+  await until("it goes on to follow", async () => (await lines.last().innerText()).includes("one more"));
+  expect(await lines.count()).toBeLessThan(60);
+
+  // By pages from the first line on: none is left out.
+  await log.press("Home");
+  await sees(page, /^the first line$/);
+  let last = Math.max(...(await inSight()).filter((row) => !Number.isNaN(row)));
+  for (let i = 0; i < 3; i += 1) {
+    await log.press("PageDown");
+    await until("further", async () => Math.max(...(await inSight())) > last);
+    expect(Math.min(...(await inSight()).filter((row) => !Number.isNaN(row)))).toBeLessThanOrEqual(last + 1);
+    last = Math.max(...(await inSight()));
+  }
+  // By the bar into the middle.
+  await log.evaluate((box) => (box.scrollTop = box.scrollHeight / 2));
+  await until("the middle", async () => Math.abs((await inSight())[0]! - 500_000) < 5_000);
+  expect(await page.getByLabel("Follow").isChecked()).toBe(false);
+
+  await page.getByLabel("Search the log").fill("ROW 7654 OF");
+  await until("found", async () => (await tools.innerText()).includes("1 of 1,000,002 lines"));
+  expect(await lines.allInnerTexts()).toEqual([expect.stringContaining("row 7654 of them")]);
+  await page.getByLabel("Search the log").fill("");
+  await page.getByLabel("Least level").selectOption("error");
+  await until("filtered", async () => (await tools.innerText()).includes("2,500 of 1,000,002 lines"));
+  await log.press("End");
+  await until("its end", async () => (await lines.last().innerText()).includes("row 502499 of them"));
+  expect(await lines.count()).toBeLessThan(60);
+  await close();
+});
+
 test("a plan's mistakes are marked before it is sent, and a mended plan runs", async () => {
   const { page, close } = await open(browser, `${farm.url}/tasks`);
   await page.getByRole("button", { name: "New task" }).first().click();

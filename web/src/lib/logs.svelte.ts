@@ -1,4 +1,4 @@
-/** The lines of a task's log, up to a million and more: kept in order, filtered as they come. */
+/** Lines of a log, up to a million and more: kept in order, filtered as they come, searched a little at a time. */
 import type { LogData, LogLevel } from "../api/types";
 import { text } from "./ansi";
 
@@ -13,6 +13,9 @@ export interface Line {
   more: boolean;
 }
 
+/** A line as it comes. */
+export type Said = Pick<LogData, "level" | "message" | "timestamp" | "stale"> & { subtask_id?: string };
+
 export interface Filter {
   /** The least level shown. */
   level: LogLevel;
@@ -21,6 +24,9 @@ export interface Filter {
   /** The subtask whose lines are shown; empty for all. */
   subtask: string;
 }
+
+/** So long at most, in milliseconds, lines are searched before the page has its turn. */
+const TURN = 12;
 
 const WEIGHT: Record<LogLevel, number> = { debug: 0, info: 1, warning: 2, error: 3 };
 
@@ -31,7 +37,11 @@ export class LogLines {
   gaps = $state(0);
 
   #lines: Line[] = [];
+  /** The lines that pass the filter; without one all do. */
   #shown: number[] | null = null;
+  /** How many lines were held against the filter. */
+  #searched = 0;
+  #search: ReturnType<typeof setTimeout> | undefined;
   #filter: Filter = { level: "debug", search: "", subtask: "" };
   #last = 0;
   #pending = false;
@@ -39,32 +49,56 @@ export class LogLines {
   #changes = 0;
 
   /** Takes a line; one that was taken before is left out. */
-  add(seq: number, data: LogData): void {
+  add(seq: number, data: Said): void {
     if (seq <= this.#last) return;
     this.#last = seq;
     let more = false;
     // Rows have one height, so a message of several lines is several rows.
     for (const message of data.message.replace(/\r?\n$/, "").split("\n")) {
       const line: Line = {
-        seq, level: data.level, time: data.timestamp, subtask: data.subtask_id, message, stale: data.stale === true, more,
+        seq, level: data.level, time: data.timestamp, subtask: data.subtask_id ?? "", message, stale: data.stale === true, more,
       };
       this.#lines.push(line);
-      if (this.#shown && this.#fits(line)) this.#shown.push(this.#lines.length - 1);
       more = true;
     }
+    // Behind a search that is under way they have their turn.
+    if (this.#search === undefined) this.#look();
     this.#changed();
   }
 
   set filter(filter: Filter) {
     this.#filter = { ...filter, search: filter.search.toLowerCase() };
     const all = filter.level === "debug" && filter.search === "" && filter.subtask === "";
-    this.#shown = null;
-    if (!all) {
-      const shown: number[] = [];
-      this.#lines.forEach((line, i) => this.#fits(line) && shown.push(i));
-      this.#shown = shown;
-    }
+    clearTimeout(this.#search);
+    this.#search = undefined;
+    this.#shown = all ? null : [];
+    this.#searched = 0;
+    this.#look();
     this.version = this.#changes += 1;
+  }
+
+  /** Whether there are lines that were not held against the filter yet. */
+  get searching(): boolean {
+    return this.#search !== undefined;
+  }
+
+  #look(): void {
+    const shown = this.#shown;
+    if (!shown) return;
+    const until = performance.now() + TURN;
+    while (this.#searched < this.#lines.length) {
+      const line = this.#lines[this.#searched];
+      if (line && this.#fits(line)) shown.push(this.#searched);
+      this.#searched += 1;
+      if (this.#searched % 500 === 0 && performance.now() > until) {
+        this.#search = setTimeout(() => {
+          this.#search = undefined;
+          this.#look();
+          this.version = this.#changes += 1;
+        });
+        return;
+      }
+    }
   }
 
   get total(): number {
@@ -99,15 +133,4 @@ export class LogLines {
       this.version = this.#changes += 1;
     }, 50);
   }
-}
-
-/** Which rows of a list are in sight. Browsers bound the height of elements, so very long lists are scrolled in proportion. */
-export function visible(total: number, row: number, scrollTop: number, viewport: number) {
-  const real = total * row;
-  const height = Math.min(real, 8_000_000);
-  const range = height - viewport;
-  const top = range > 0 && height < real ? (Math.min(scrollTop, range) / range) * (real - viewport) : scrollTop;
-  const first = Math.max(0, Math.floor(top / row) - 10);
-  const last = Math.min(total, Math.ceil((top + viewport) / row) + 10);
-  return { height, first, last, offset: scrollTop + first * row - top };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LogData } from "../api/types";
-import { LogLines, visible } from "./logs.svelte";
+import { LogLines } from "./logs.svelte";
 
 const line = (message: string, level: LogData["level"] = "info", subtask_id = "s"): LogData => ({
   task_id: "t", subtask_id, level, message, timestamp: "2026-01-01T00:00:00.000000Z",
@@ -29,10 +29,21 @@ test("the filter holds for lines there and lines to come", () => {
   expect(log.length).toBe(0);
 });
 
-test("the first and the last of a million rows can be reached", () => {
-  const rows = 1_000_000;
-  expect(visible(rows, 20, 0, 600)).toMatchObject({ height: 8_000_000, first: 0, offset: 0 });
-  const end = visible(rows, 20, 8_000_000 - 600, 600);
-  expect(end.last).toBe(rows);
-  expect(visible(100, 20, 400, 200)).toEqual({ height: 2_000, first: 10, last: 40, offset: 200 });
+test("a million lines are searched in turns, and a search that is changed begins anew", async () => {
+  const log = new LogLines();
+  const block = (from: number) => Array.from({ length: 1_000 }, (_, i) => `line ${from + i} of many`).join("\n");
+  for (let i = 0; i < 1_000; i += 1) log.add(i + 1, line(block(i * 1_000), i % 10 === 0 ? "warning" : "info"));
+  expect(log.total).toBe(1_000_000);
+  log.filter = { level: "debug", search: "line 1", subtask: "" };
+  expect(log.searching).toBe(true);
+  log.filter = { level: "warning", search: "LINE 99", subtask: "" };
+  // A line that comes meanwhile is in its place behind the others.
+  log.add(1_001, line("line 990 again", "error"));
+  while (log.searching) await new Promise((resolve) => setTimeout(resolve));
+  const found = Array.from({ length: log.length }, (_, i) => log.at(i)?.message);
+  expect(found.at(-1)).toBe("line 990 again");
+  expect(found.slice(0, 2)).toEqual(["line 99 of many", "line 990 of many"]);
+  expect(found.length).toBe(1 + 10 + 1_000 + 1);
+  log.filter = { level: "debug", search: "", subtask: "" };
+  expect([log.searching, log.length]).toEqual([false, 1_000_001]);
 });
