@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up web test test-tools test-format test-lint test-run test-docs test-web test-perf audit bench install fmt lint
+.PHONY: help up web test test-tools test-format test-lint test-run test-docs test-web test-perf shots audit bench install fmt lint
 
 CARGO ?= cargo
 # With --locked a build takes exactly the versions of Cargo.lock.
@@ -113,6 +113,11 @@ test-perf:
 		--report $(REPORTS)/performance_report.json; \
 	echo "report: $(REPORTS)/performance_report.html, .txt and .json"
 
+# Pictures of every page in both themes at three widths, for people to look at; into target/web-shots.
+shots: web
+	@$(CARGO) build --locked --quiet --bin regatta
+	@cd web && npm run --silent shots
+
 # Apart from `make test`: it needs the network, once for cargo-deny itself and then for its database of advisories.
 audit: ## check the licences, sources and known holes of all dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
@@ -123,12 +128,17 @@ audit: ## check the licences, sources and known holes of all dependencies
 		echo "advisories: SKIPPED, their database (https://github.com/rustsec/advisory-db) cannot be reached from here"; \
 	fi
 
-bench: ## measure speed and memory against their limits (about 5 minutes)
+bench: web ## measure speed and memory against their limits (about 5 minutes)
 	@$(CARGO) bench --locked --bench budget
 	@echo; echo "The store alone, in process, against a plain loop over the same rows:"
 	@$(CARGO) run --release --locked --quiet -p regatta-store --example store_bench
 	@echo; echo "The load engine: one thread against wrk and Locust on the same static server, memory, and whether its figures are true:"
 	@$(CARGO) run --release --locked --quiet -p regatta-load --example load_bench
+	@echo; echo "The web pages, in Chromium: what is loaded first, and when it can be used on a slow CPU:"
+	@if [[ -e web/dist/index.html ]]; then \
+		$(CARGO) build --release --locked --quiet --bin regatta; \
+		cd web && REGATTA_BIN='$(abspath $(REGATTA))' npm run --silent bench; \
+	else echo "SKIPPED: the binary has no web pages without Node"; fi
 
 install: web ## put regatta on your PATH, with completions for your shell (PREFIX=DIR: into DIR/bin)
 	$(CARGO) install --path . --locked $(if $(PREFIX),--root '$(PREFIX)') $(INSTALL)

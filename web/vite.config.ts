@@ -42,6 +42,9 @@ export default defineConfig({
   test: {
     projects: [
       { extends: true, test: { name: "unit", include: ["src/**/*.test.ts"], environment: "node" } },
+      // Not tests: pictures to look at, and what the bench reports.
+      { test: { name: "shots", include: ["e2e/**/*.shots.ts"], environment: "node", fileParallelism: false, testTimeout: 900_000, hookTimeout: 180_000 } },
+      { test: { name: "bench", include: ["e2e/**/*.bench.ts"], environment: "node", fileParallelism: false, testTimeout: 300_000, hookTimeout: 180_000 } },
       {
         test: {
           name: "e2e",

@@ -255,6 +255,20 @@ test("a server that is killed and started again: the page says so, recovers by i
   await close();
 });
 
+test("what only a person can end is said on the overview, with the command that ends it", async () => {
+  const held = await farm.submit({ description: "Held back until someone starts it", task_type: "bug_fix", start: false });
+  const step = (name: string) => ({ description: `${name} with a tool that nobody has`, task_type: "custom", subtasks: [{ name, tool: "rare_tool", description: name }] });
+  await Promise.all([farm.submit(step("Ask")), farm.submit(step("Ask again"))]);
+  const { page, close } = await open(browser, farm.url);
+  const person = page.getByRole("region", { name: "What waits for a person" });
+  const row = person.locator("li", { hasText: "no online worker offers rare_tool" });
+  await row.getByText("2 steps").waitFor();
+  await row.getByText("regatta worker --tools rare_tool", { exact: true }).waitFor();
+  await person.getByRole("link", { name: "Held back until someone starts it" }).click();
+  await page.waitForURL(`${farm.url}/tasks/${held}`);
+  await close();
+});
+
 test("axe finds nothing on any page, in both themes, wide and narrow; and nothing is wider than the page", async () => {
   const task = await farm.submit({ description: "Look at this **task**\n\nwith care", task_type: "develop_feature" });
   const waits = await farm.submit({

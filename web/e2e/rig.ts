@@ -1,6 +1,6 @@
 /** What the tests stand on: the real binary in real processes, and a real Chromium. Each has its own port and folders. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -182,4 +182,27 @@ export async function axe(page: Page): Promise<string[]> {
     const { violations } = await axe.run();
     return violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.slice(0, 3).map((node) => `  ${node.html}\n  ${node.failureSummary ?? ""}`).join("\n")}`);
   });
+}
+
+/** Where pictures go; never into the repository. */
+const PICTURES = join(target, "web-shots");
+
+/** Takes pictures of pages in both themes at the width of a telephone, a tablet and a desktop. */
+export async function shots(browser: Browser, name: string, url: string, paths: string[], ready: (page: Page) => Promise<unknown> = async () => undefined): Promise<void> {
+  mkdirSync(PICTURES, { recursive: true });
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of [360, 768, 1440]) {
+      const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
+      context.setDefaultTimeout(HANG);
+      const page = await context.newPage();
+      for (const [i, path] of paths.entries()) {
+        await page.goto(url + path);
+        await page.locator("h1").first().waitFor();
+        await page.waitForLoadState("networkidle").catch(() => undefined);
+        await ready(page);
+        await page.screenshot({ path: join(PICTURES, `${name}-${i + 1}-${width}-${colorScheme}.png`), fullPage: true });
+      }
+      await context.close();
+    }
+  }
 }

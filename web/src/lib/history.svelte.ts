@@ -14,6 +14,8 @@ class History {
   failed = $state.raw<(number | null)[]>([]);
   queue = $state.raw<(number | null)[]>([]);
   run = $state.raw<(number | null)[]>([]);
+  /** Steps completed a second on average over the server's window; it is known of the time before the page was opened too. */
+  average = $state.raw<(number | null)[]>([]);
 
   #timer: ReturnType<typeof setInterval> | undefined;
   #watchers = 0;
@@ -57,10 +59,17 @@ class History {
     // A page that slept, tasks that were deleted: no rate is better than a wrong one.
     const rate = (to: number, from: number) => (before && span < 3 * EVERY / 1_000 && to >= from ? (to - from) / span : null);
     const add = <T>(list: T[], value: T) => [...list, value].slice(-KEPT);
-    const { latency } = stats;
+    const { latency, throughput } = stats;
+    if (this.times.length === 0) {
+      // All that the server tells of the time before: the average over its window.
+      this.times = [now.at - throughput.window_seconds];
+      this.average = [throughput.subtasks_per_second];
+      this.completed = this.failed = this.queue = this.run = [null];
+    }
     this.times = add(this.times, now.at);
     this.completed = add(this.completed, rate(now.completed, before?.completed ?? 0));
     this.failed = add(this.failed, rate(now.failed, before?.failed ?? 0));
+    this.average = add(this.average, throughput.subtasks_per_second);
     this.queue = add(this.queue, latency.queue.count > 0 ? latency.queue.p95_ms : null);
     this.run = add(this.run, latency.run.count > 0 ? latency.run.p95_ms : null);
   }
