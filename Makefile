@@ -73,6 +73,7 @@ test: test-tools web ## everything a change must pass: format, lints, all tests,
 test-tools:
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+	@scripts/test-services.sh
 	@if ! python3 -c 'import venv, ensurepip' 2>/dev/null && [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
 		echo "installing Debian's python3-venv for some of the tests ..."; \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv; } >/dev/null 2>&1 \

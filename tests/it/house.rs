@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("regatta-client", &["regatta-model", "regatta-api"]),
     ("regatta-worker", &["regatta-model", "regatta-api", "regatta-client"]),
     ("regatta-stats", &[]),
+    ("regatta-services", &[]),
     ("regatta-load", &["regatta-stats"]),
     ("regatta-perf", &["regatta-load", "regatta-client", "regatta-stats"]),
 ];

@@ -2,11 +2,10 @@
 //!
 //! No duration is asserted: where a check shall pass its limits are hours, where it shall fail they are nothing.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use regatta_services::{Proxy, Way};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -229,13 +228,14 @@ fn lost_time_is_found_where_it_was_lost() {
     }
     // The network, by a proxy that keeps every answer for so long.
     let platform = Platform::serve();
-    let proxy = slow_proxy(platform.address(), Duration::from_millis(300));
+    let proxy = Proxy::to(platform.address().rsplit_once(':').unwrap().1.parse().unwrap());
+    proxy.delay(Way::ToClient, Duration::from_millis(300));
     let report = home.path("network.json");
     let arguments = [
         "perf",
         "api::health::response",
         "--target",
-        &format!("http://{proxy}"),
+        &format!("http://127.0.0.1:{}", proxy.port()),
         "--thresholds",
         limit.to_str().unwrap(),
         "--report",
@@ -244,31 +244,6 @@ fn lost_time_is_found_where_it_was_lost() {
     let ran = home.run(arguments);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert_eq!(first(&report), "network", "{}", ran.stdout);
-}
-
-/// A proxy before a server: what the server says it keeps for a while. It ends with the test.
-fn slow_proxy(server: String, pause: Duration) -> String {
-    fn pass(mut from: TcpStream, mut to: TcpStream, pause: Duration) {
-        let mut buffer = [0; 65_536];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            std::thread::sleep(pause);
-            if to.write_all(&buffer[..count]).is_err() {
-                return;
-            }
-        }
-        let _ = to.shutdown(std::net::Shutdown::Write);
-    }
-    let listener = TcpListener::bind("localhost:0").unwrap();
-    let address = format!("localhost:{}", listener.local_addr().unwrap().port());
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let Ok(upstream) = TcpStream::connect(&server) else { return };
-            let (client_too, upstream_too) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-            std::thread::spawn(move || pass(client, upstream, Duration::ZERO));
-            std::thread::spawn(move || pass(upstream_too, client_too, pause));
-        }
-    });
-    address
 }
 
 /// Ctrl-C: the reports are written all the same, and of what was made nothing is left.

@@ -5,21 +5,10 @@
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What `make test` shows at its end, since a test's own words are seen only when it fails.
-const SKIPPED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/skipped");
-
-/// Says that a test, or what it needs, was skipped, and why. With `REGATTA_SKIP_NOTHING` that is a failure.
-pub fn skipped(test: &str, why: &str) {
-    assert!(std::env::var_os("REGATTA_SKIP_NOTHING").is_none(), "{test} must not be skipped, and {why}");
-    eprintln!("SKIPPED {test}: {why}");
-    if let Ok(mut file) = File::options().create(true).append(true).open(SKIPPED) {
-        let _ = writeln!(file, "SKIPPED {test}: {why}");
-    }
-}
+pub use regatta_services::skipped;
 
 /// A virtual environment.
 pub struct Environment {
