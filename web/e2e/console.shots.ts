@@ -17,8 +17,8 @@ afterAll(async () => {
 
 test("pages", async () => {
   await shots(browser, "console-empty", farm.url, ["/", "/tasks", "/workers"]);
-  await farm.worker("build-machine-1", "command,simulate:claude_code", 4);
-  await farm.worker("a-worker-with-a-rather-long-name.internal.example.com", "simulate:gemini_cli,simulate:codex", 2);
+  await farm.worker("build-machine-1", "command,simulate:claude_code", 4, "site=north,disk=ssd");
+  await farm.worker("a-worker-with-a-rather-long-name.internal.example.com", "simulate:gemini_cli,simulate:codex", 2, "site=south");
   const gate = join(farm.data, "never");
   const done = await farm.submit({ description: "# Add a login page to the shop\n\nWith **OAuth** and a `remember me` box.", task_type: "develop_feature", tool_preferences: ["claude_code"] });
   const log = "for i in $(seq 200); do printf '\\033[32mok\\033[0m %d a line of some length that says what happens\\n' $i; done; echo careful >&2";
@@ -41,7 +41,7 @@ test("pages", async () => {
   const { subtasks } = (await farm.call("GET", `/tasks/${failed}?wait_seconds=30`)) as { subtasks: { subtask_id: string }[] };
   const { workers } = (await farm.call("GET", "/workers")) as { workers: { worker_id: string }[] };
   await shots(browser, "console", farm.url, [
-    "/", "/tasks", `/tasks/${runs}`, `/tasks/${done}`, `/tasks/${failed}?step=${subtasks[0]?.subtask_id}`, "/workers",
+    "/", "/tasks", `/tasks/${runs}`, `/tasks/${done}`, `/tasks/${failed}?step=${subtasks[0]?.subtask_id}`, "/workers?group=site",
     `/workers/${workers[0]?.worker_id}`, "/tasks/none",
   ]);
   await shots(browser, "console-new", farm.url, ["/tasks"], async (page) => {

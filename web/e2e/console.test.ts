@@ -159,6 +159,16 @@ test("a million lines of log: followed, filtered, searched and walked through, a
   await close();
 });
 
+test("workers are shown in groups by a label of theirs", async () => {
+  await Promise.all([farm.worker("north-1", "command", 1, "site=north"), farm.worker("south-1", "command", 1, "site=south")]);
+  const { page, close } = await open(browser, `${farm.url}/workers`);
+  await page.getByLabel("Groups").selectOption("site");
+  await until("three groups", async () => (await page.locator("tr.group").allInnerTexts()).map((text) => text.replace(/\s+/g, " ")).join().startsWith("site=north 1,site=south 1,without site "));
+  expect(await page.locator("tbody", { hasText: "site=north" }).getByRole("link").allInnerTexts()).toEqual(["north-1"]);
+  expect(new URL(page.url()).searchParams.get("group")).toBe("site");
+  await close();
+});
+
 test("a plan's mistakes are marked before it is sent, and a mended plan runs", async () => {
   const { page, close } = await open(browser, `${farm.url}/tasks`);
   await page.getByRole("button", { name: "New task" }).first().click();
@@ -280,7 +290,7 @@ test("axe finds nothing on any page, in both themes, wide and narrow; and nothin
   const steps = (await farm.call("GET", `/tasks/${failed}?wait_seconds=30`)) as { subtasks: { subtask_id: string }[] };
   const paths = [
     "/", "/tasks", "/tasks?status=checkpoint", `/tasks/${task}`, `/tasks/${waits}`, `/tasks/${failed}?step=${steps.subtasks[0]?.subtask_id}`,
-    "/workers", `/workers/${workers[0]?.worker_id}`, "/tasks/none", "new",
+    "/workers", "/workers?group=site", `/workers/${workers[0]?.worker_id}`, "/tasks/none", "new",
   ];
   for (const colorScheme of ["light", "dark"] as const) {
     for (const width of colorScheme === "light" ? [360, 1280] : [768]) {

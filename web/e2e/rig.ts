@@ -70,10 +70,11 @@ export class Farm {
     return (await this.#server?.says(/rgu_[0-9a-f]{64}/))?.[0] ?? "";
   }
 
-  async worker(name: string, tools: string, slots = 2): Promise<Process> {
+  async worker(name: string, tools: string, slots = 2, labels = ""): Promise<Process> {
     const data = join(this.data, `worker-${this.#workers.length}`);
     const worker = new Process(
-      ["worker", "--server", this.url, "--name", name, "--tools", tools, "--slots", String(slots), "--data-dir", data], this.data,
+      ["worker", "--server", this.url, "--name", name, "--tools", tools, "--slots", String(slots), "--data-dir", data, ...(labels ? ["--labels", labels] : [])],
+      this.data,
     );
     this.#workers.push(worker);
     await until(`the worker ${name}`, async () => {
