@@ -35,7 +35,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // The server's policy allows nothing inline but images.
     assetsInlineLimit: 0,
-    rolldownOptions: { checks: { pluginTimings: false } },
+    // The console's page, and that of `regatta load`.
+    rolldownOptions: { input: ["index.html", "load.html"], checks: { pluginTimings: false } },
   },
   // `npm run dev`: the page from here, the API from a server that runs.
   server: { proxy: { "/api": { target: server, ws: true, changeOrigin: true, rewriteWsOrigin: true } } },

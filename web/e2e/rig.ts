@@ -1,7 +1,9 @@
 /** What the tests stand on: the real binary in real processes, and a real Chromium. Each has its own port and folders. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -115,6 +117,59 @@ export class Farm {
     await Promise.all(this.#workers.map((worker) => worker.end("SIGKILL")));
     await this.#server?.end("SIGKILL");
     rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+/** `regatta load` with its page, in a folder of its own. */
+export class Load {
+  readonly data = mkdtempSync(join(tmpdir(), "regatta-e2e-"));
+  url = "";
+  #process: Process | undefined;
+
+  /** Whether this binary has the page: one of before says in its help that it comes later. */
+  static exists(): boolean {
+    const { stdout } = spawnSync(BINARY, ["load", "--help"], { encoding: "utf8" });
+    return stdout.includes("--web-port") && !stdout.includes("comes with a later version");
+  }
+
+  static async start(scenario: string, args: string[]): Promise<Load> {
+    const load = new Load();
+    const file = join(load.data, "scenario.toml");
+    writeFileSync(file, scenario);
+    load.#process = new Process(["load", "-f", file, "--web-port", "0", "--threads", "1", ...args], load.data);
+    load.url = (await load.#process.says(/(http:\/\/(?:localhost|127\.0\.0\.1):\d+)/))[1] ?? "";
+    return load;
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.end("SIGKILL");
+    rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+/** A server to be loaded: it answers well, badly and brokenly, and says where its time went. */
+export class Target {
+  url = "";
+  #server: Server | undefined;
+
+  /** `bad` is what it says where it fails. */
+  static async start(bad: string): Promise<Target> {
+    const target = new Target();
+    const server = createServer((request, response) => {
+      response.setHeader("server-timing", "kitchen;dur=0.4, table;dur=0.1");
+      if (request.url === "/fails") {
+        response.writeHead(500, { "content-type": "text/plain" }).end(bad);
+      } else response.writeHead(200, { "content-type": "application/json" }).end(request.url === "/broken" ? `{"what": ${JSON.stringify(bad)}}` : "{}");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    target.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    target.#server = server;
+    return target;
+  }
+
+  async stop(): Promise<void> {
+    this.#server?.closeAllConnections();
+    await new Promise((resolve) => this.#server?.close(resolve));
   }
 }
 

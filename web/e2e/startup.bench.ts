@@ -1,7 +1,7 @@
 /** What a page weighs when it is loaded first, and when it can be used on a slow CPU: reported by `make bench`, asserted nowhere. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
-import { Farm, findChromium, launch } from "./rig";
+import { Farm, findChromium, launch, Load } from "./rig";
 
 const BUDGET_KB = 150;
 const BUDGET_MS = 1_000;
@@ -12,6 +12,7 @@ const QUIET = 300;
 
 let browser: Browser;
 let farm: Farm;
+let load: Load | undefined;
 
 beforeAll(async () => {
   if (!findChromium()) return;
@@ -20,6 +21,7 @@ beforeAll(async () => {
   for (let i = 0; i < 20; i += 1) await farm.submit({ description: `A task for the lists, number ${i}`, task_type: "bug_fix" });
 });
 afterAll(async () => {
+  await load?.stop();
   await browser?.close();
   await farm?.stop();
 });
@@ -76,7 +78,12 @@ const row = (what: string, ours: string, aim: string, met: boolean) => console.l
 
 test("start of the pages", async () => {
   if (!findChromium()) return console.log("SKIPPED: there is no Chromium (Debian: apt-get install chromium), and CHROMIUM names none");
-  for (const [name, url] of [["the console", farm.url]] as const) {
+  const pages = [["the console", farm.url]];
+  if (Load.exists()) {
+    load = await Load.start(`[[users]]\nname = "User"\n[[users.tasks]]\nget = "/api/v1/health"\n`, ["--host", farm.url, "--users", "2", "--autostart"]);
+    pages.push(["the page of a load test", load.url]);
+  }
+  for (const [name = "", url = ""] of pages) {
     const starts: Start[] = [];
     for (let i = 0; i < RUNS; i += 1) starts.push(await start(url));
     const kb = middle(starts.map(({ bytes }) => bytes)) / 1_024;
