@@ -1,20 +1,26 @@
 //! A server node: store, bus, engine and HTTP wired together, for `serve` and `up`.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use regatta_bus::LocalBus;
+use async_trait::async_trait;
+use bytes::Bytes;
+use regatta_bus::relay::{Received, Transport};
+use regatta_bus::{Bus, LocalBus, RelayBus};
 use regatta_engine::tokens::mint;
-use regatta_engine::{CommitSink, Service as EngineService};
+use regatta_engine::{CommitSink, RealWorld, Service as EngineService, Surroundings};
 use regatta_model::Timestamp;
 use regatta_model::token::Secret;
 use regatta_model::words::TokenRole;
 use regatta_server::{Access, Bound, Handle, Service as ServerService, Tls};
+use regatta_store::postgres::{self, DatabaseClock, Heard, PostgresStore, Relay};
 use regatta_store::sqlite::{self, SqliteStore};
 use regatta_store::{Store, StoreError};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
+use crate::cli::database::Database;
 use crate::exit::{Exit, Failure};
 use crate::ui;
 
@@ -42,8 +48,8 @@ impl Retain {
 
 /// What a node is made of.
 pub struct NodeOptions {
-    /// The database file.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
     /// Where to listen.
     pub listen: Vec<String>,
     /// How long a lease holds without renewal, in seconds.
@@ -79,15 +85,34 @@ impl NodeOptions {
         };
         // First: who cannot listen leaves the database alone.
         let bound = server_options.bind().map_err(listen_failure)?;
-        let sink = CommitSink::new(Arc::new(LocalBus::new()));
-        let (path, opened_with) = (self.database, sink.clone());
-        // It may have to change its schema, which takes a while.
-        let store = tokio::task::spawn_blocking(move || SqliteStore::open(sqlite::Options::new(path), opened_with))
-            .await
-            .map_err(|error| Failure::failed(format!("the store could not be opened: {error}")))?
-            .map_err(store_failure)?;
-        let store: Arc<dyn Store> = Arc::new(store);
-        let built = build_over(store.clone(), &sink, bound, self.lease_seconds, self.retain).await;
+        let bus: Arc<dyn Bus> = match &self.database {
+            Database::Sqlite(_) => Arc::new(LocalBus::new()),
+            Database::Postgres(url) => {
+                // First: where there is no database there is nobody to hear.
+                postgres::migrate(url).await.map_err(store_failure)?;
+                Arc::new(RelayBus::over(Arc::new(Notifications(Relay::start(url).map_err(store_failure)?))))
+            }
+        };
+        let sink = CommitSink::new(bus);
+        let opened_with = sink.clone();
+        let (store, world): (Arc<dyn Store>, Arc<dyn Surroundings>) = match self.database {
+            Database::Sqlite(path) => {
+                // It may have to change its schema, which takes a while.
+                let open = move || SqliteStore::open(sqlite::Options::new(path), opened_with);
+                let store = tokio::task::spawn_blocking(open)
+                    .await
+                    .map_err(|error| Failure::failed(format!("the store could not be opened: {error}")))?
+                    .map_err(store_failure)?;
+                (Arc::new(store), Arc::new(RealWorld::default()))
+            }
+            Database::Postgres(url) => {
+                let store =
+                    PostgresStore::open(postgres::Options::new(url), opened_with).await.map_err(store_failure)?;
+                let world = SharedTime { real: RealWorld::default(), clock: store.clock() };
+                (Arc::new(store), Arc::new(world))
+            }
+        };
+        let built = build_over(store.clone(), world, &sink, bound, self.lease_seconds, self.retain).await;
         match built {
             Ok(node) => Ok(node),
             Err(failure) => {
@@ -98,8 +123,58 @@ impl NodeOptions {
     }
 }
 
+/// The world as it is, but for the time: that of the database, which is the same for all of its nodes.
+struct SharedTime {
+    real: RealWorld,
+    clock: DatabaseClock,
+}
+
+impl Surroundings for SharedTime {
+    fn wall(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.real.monotonic()
+    }
+
+    fn random(&self) -> u32 {
+        self.real.random()
+    }
+
+    fn uuid(&self) -> Uuid {
+        self.real.uuid()
+    }
+}
+
+/// What nodes tell each other, by the notifications of their PostgreSQL.
+struct Notifications(Relay);
+
+#[async_trait]
+impl Transport for Notifications {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn send(&self, message: Bytes) -> Result<(), String> {
+        self.0.send(&message).await.map_err(|error| error.to_string())
+    }
+
+    async fn receive(&self) -> Received {
+        match self.0.receive().await {
+            Heard::Message(message) => Received::Message(message),
+            Heard::Break => Received::Break,
+        }
+    }
+
+    async fn ping(&self) -> Option<Duration> {
+        self.0.ping().await
+    }
+}
+
 async fn build_over(
     store: Arc<dyn Store>,
+    world: Arc<dyn Surroundings>,
     sink: &CommitSink,
     bound: Bound,
     lease_seconds: Option<u32>,
@@ -110,7 +185,7 @@ async fn build_over(
     options.retain_days = retain.retain_days;
     options.retain_tasks = retain.retain_tasks;
     let (engine, engine_service) = options
-        .build(store.clone(), sink)
+        .build_in(world, store.clone(), sink)
         .await
         .map_err(|error| Failure::failed(format!("the engine cannot start: {error}")))?;
     let (server, handle) = bound.build(engine).map_err(listen_failure)?;

@@ -45,7 +45,7 @@ pub struct Backup {
 
 impl Backup {
     pub fn run(self, context: &Context) -> Outcome {
-        let database = self.database.path(context)?;
+        let database = self.database.file(context, "back it up with pg_dump, or regatta export")?;
         let output = self.output.unwrap_or_else(|| PathBuf::from(format!("regatta-{}.db", file_stamp())));
         let contents = sqlite::backup(&database, &output, self.force).map_err(store_failure)?;
         if self.json {

@@ -2,7 +2,7 @@
 
 mod backup;
 mod completions;
-mod database;
+pub mod database;
 mod load;
 mod migrate;
 mod perf;
@@ -143,8 +143,8 @@ impl Command {
             Self::Status(command) => client_side(context, command.run(context)),
             Self::Load(command) => command.run(context),
             Self::Perf(command) => command.run(context),
-            Self::Token(command) => command.run(context),
-            Self::Migrate(command) => command.run(context),
+            Self::Token(command) => client_side(context, command.run(context)),
+            Self::Migrate(command) => client_side(context, command.run(context)),
             Self::Backup(command) => command.run(context),
             Self::Restore(command) => command.run(context),
             Self::Completions(command) => command.run(),
@@ -152,7 +152,7 @@ impl Command {
     }
 }
 
-/// Runs a command that only talks to a server: one thread is enough.
+/// Runs a command that only talks to a server or a database: one thread is enough.
 fn client_side(context: &Context, command: impl Future<Output = Outcome>) -> Outcome {
     log(context);
     let runtime = Builder::new_current_thread()

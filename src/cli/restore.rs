@@ -47,7 +47,7 @@ pub struct Restore {
 
 impl Restore {
     pub fn run(self, context: &Context) -> Outcome {
-        let database = self.database.path(context)?;
+        let database = self.database.file(context, "restore it with pg_restore, or regatta import")?;
         let now = time::now().as_micros();
         let restored = sqlite::restore(&self.file, &database, self.force, &file_stamp(), now).map_err(store_failure)?;
         if self.json {

@@ -29,6 +29,7 @@ second ends it at once; nothing that was acknowledged is lost either way.
 Examples:
   regatta serve
   regatta serve --listen localhost:9000 --database sqlite:/var/lib/regatta/regatta.db
+  regatta serve --database postgres://regatta@db/regatta         many servers on one PostgreSQL
   regatta serve --retain-days 30 --retain-tasks 1000000         what ended is kept that long, and no more of it
   regatta serve --log-format json --log-level info,regatta_engine=debug
   regatta serve --listen 0.0.0.0:8000                           others may call it, with tokens
@@ -78,7 +79,7 @@ impl Serve {
         let file = &context.file.serve;
         logging::start(&self.log, file.log_format, file.log_level.as_deref(), &context.globals, "info")?;
         let mut signals = Signals::take()?;
-        let database = self.database.path(context)?;
+        let database = self.database.database(context)?;
         let node = NodeOptions {
             listen: listen(self.listen, file.listen.as_deref()),
             database: database.clone(),
@@ -89,14 +90,10 @@ impl Serve {
         };
         let mut node = node.build().await?;
         let url = node.url();
-        tracing::info!(%url, database = %database.display(), "serving");
+        tracing::info!(%url, %database, "serving");
         if !context.globals.quiet {
             let mut out = anstream::stdout().lock();
-            writeln!(
-                out,
-                "Regatta serves at {url}\n  console {url}\n  API     {url}/docs\n  data    {}",
-                database.display()
-            )?;
+            writeln!(out, "Regatta serves at {url}\n  console {url}\n  API     {url}/docs\n  data    {}", database)?;
             writeln!(out, "  try     regatta worker --server {url} --tools command\nCtrl-C stops it.")?;
             out.flush()?;
         }

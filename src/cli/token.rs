@@ -8,10 +8,11 @@ use regatta_engine::tokens::mint;
 use regatta_model::token::TokenRow;
 use regatta_model::words::TokenRole;
 use regatta_model::{Timestamp, TokenId};
+use regatta_store::postgres;
 use regatta_store::sqlite::TokenFile;
 use serde_json::{Value, json};
 
-use super::database::DatabaseArgs;
+use super::database::{Database, DatabaseArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::node::store_failure;
@@ -30,14 +31,48 @@ pub enum Command {
     Revoke(Revoke),
 }
 
+/// The tokens of a database, whichever it is.
+enum Tokens {
+    File(TokenFile),
+    Postgres(postgres::Tokens),
+}
+
 /// Opens the tokens; a database that is not there is made only for who makes a token.
-fn open(database: &DatabaseArgs, context: &Context, make: bool) -> Result<TokenFile, Failure> {
-    let path = database.path(context)?;
-    if !make && !path.exists() {
-        return Err(Failure::failed(format!("there is no database {}, so there are no tokens", path.display()))
-            .hint("name the server's with --database or --data-dir, or make a token: regatta token create"));
+async fn open(database: &DatabaseArgs, context: &Context, make: bool) -> Result<Tokens, Failure> {
+    match database.database(context)? {
+        Database::Sqlite(path) if !make && !path.exists() => {
+            Err(Failure::failed(format!("there is no database {}, so there are no tokens", path.display()))
+                .hint("name the server's with --database or --data-dir, or make a token: regatta token create"))
+        }
+        Database::Sqlite(path) => TokenFile::open(&path).map(Tokens::File).map_err(store_failure),
+        Database::Postgres(url) => postgres::Tokens::open(&url).await.map(Tokens::Postgres).map_err(store_failure),
     }
-    TokenFile::open(&path).map_err(store_failure)
+}
+
+impl Tokens {
+    async fn add(&self, row: &TokenRow) -> Result<(), Failure> {
+        match self {
+            Self::File(tokens) => tokens.add(row),
+            Self::Postgres(tokens) => tokens.add(row).await,
+        }
+        .map_err(store_failure)
+    }
+
+    async fn list(&self) -> Result<Vec<TokenRow>, Failure> {
+        match self {
+            Self::File(tokens) => tokens.list(),
+            Self::Postgres(tokens) => tokens.list().await,
+        }
+        .map_err(store_failure)
+    }
+
+    async fn revoke(&self, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+        match self {
+            Self::File(tokens) => tokens.revoke(id, now),
+            Self::Postgres(tokens) => tokens.revoke(id, now).await,
+        }
+        .map_err(store_failure)
+    }
 }
 
 /// What a token may do.
@@ -128,11 +163,11 @@ pub struct Revoke {
 }
 
 impl Command {
-    pub fn run(self, context: &Context) -> Outcome {
+    pub async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::Create(command) => command.run(context),
-            Self::List(command) => command.run(context),
-            Self::Revoke(command) => command.run(context),
+            Self::Create(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Revoke(command) => command.run(context).await,
         }
     }
 }
@@ -142,15 +177,15 @@ fn now() -> Timestamp {
 }
 
 impl Create {
-    fn run(self, context: &Context) -> Outcome {
+    async fn run(self, context: &Context) -> Outcome {
         if self.name.chars().count() > NAME || self.name.chars().any(char::is_control) {
             return Err(Failure::usage(format!("the name of a token is a line of at most {NAME} characters"))
                 .hint("give a shorter one with --name"));
         }
-        let tokens = open(&self.database, context, true)?;
+        let tokens = open(&self.database, context, true).await?;
         let (row, secret) = mint(self.role.into(), &self.name, now())
             .map_err(|error| Failure::failed(format!("no token could be made: {error}")))?;
-        tokens.add(&row).map_err(store_failure)?;
+        tokens.add(&row).await?;
         if self.json {
             let mut shown = as_json(&row);
             if let Some(fields) = shown.as_object_mut() {
@@ -175,8 +210,8 @@ impl Create {
 }
 
 impl List {
-    fn run(self, context: &Context) -> Outcome {
-        let mut rows = open(&self.database, context, false)?.list().map_err(store_failure)?;
+    async fn run(self, context: &Context) -> Outcome {
+        let mut rows = open(&self.database, context, false).await?.list().await?;
         rows.retain(|row| self.all || row.revoked_at.is_none());
         if self.json {
             ui::json::print(&rows.iter().map(as_json).collect::<Vec<_>>())?;
@@ -202,13 +237,13 @@ impl List {
 }
 
 impl Revoke {
-    fn run(self, context: &Context) -> Outcome {
-        let tokens = open(&self.database, context, false)?;
-        let rows = tokens.list().map_err(store_failure)?;
+    async fn run(self, context: &Context) -> Outcome {
+        let tokens = open(&self.database, context, false).await?;
+        let rows = tokens.list().await?;
         // All are found before the first is revoked.
         let ids = self.tokens.iter().map(|named| find(&rows, named)).collect::<Result<Vec<_>, _>>()?;
         for id in ids {
-            tokens.revoke(id, now()).map_err(store_failure)?;
+            tokens.revoke(id, now()).await?;
             if !context.globals.quiet {
                 writeln!(anstream::stdout().lock(), "token {id} is revoked")?;
             }

@@ -14,6 +14,7 @@ use regatta_model::words::TokenRole;
 use regatta_server::Access;
 use tokio::time::timeout;
 
+use super::database::Database;
 use super::serve::{listen, tell_who_may_call};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
@@ -116,7 +117,7 @@ impl Up {
         let lease_seconds = self.lease_seconds.or(file.serve.lease_seconds);
         let first = listen.first().cloned().unwrap_or_default();
         let options = NodeOptions {
-            database: data.join("regatta.db"),
+            database: Database::Sqlite(data.join("regatta.db")),
             listen,
             lease_seconds,
             retain: self.retain.or(&file.serve),

@@ -55,7 +55,11 @@ fn without_a_server() {
         (&["task", "submit", "--plan", template, "--server", "localhost:1"], 2, &["template.toml:5:27", "argv[1]"]),
         (&["task", "submit", "--tool", "command", "--input", "{}", "Do something useful"], 2, &["names no program"]),
         (&["task", "get", "01"], 2, &["at least four"]),
-        (&["serve", "--database", "postgres://localhost/x"], 2, &["later version", "hint:"]),
+        (
+            &["serve", "--listen", "localhost:0", "--database", "postgres://me:secret@localhost:1/x"],
+            1,
+            &["postgres://me@localhost:1/x", "cannot be reached", "hint:"],
+        ),
         (&["serve", "--listen", "no-such-host.invalid:0"], 2, &["no address to listen on", "hint:"]),
         (&["serve", "--listen", "nowhere"], 2, &["nowhere"]),
         (&["serve", "--listen", "localhost:0", "--database", "sqlite:/proc/nothing/regatta.db"], 1, &["/proc/nothing"]),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use regatta_model::TaskId;
 use regatta_model::ledger::{Effects, ProgressChange};
 use regatta_model::task::Progress;
+use regatta_model::{TaskId, Timestamp, WorkerId};
 
 use crate::node::NodeListener;
 use crate::subscriber::Subscriber;
@@ -31,6 +31,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// What this node's engine must react to, from now on.
     fn nodes(&self) -> NodeListener;
+
+    /// Tells other nodes that a worker has opened a line or a poll at this one, at that time: an older one elsewhere is over.
+    fn line_opened(&self, _worker: WorkerId, _at: Timestamp) {}
 
     /// The counters of a task, when the cache has them.
     async fn progress(&self, task: TaskId) -> Option<Progress>;

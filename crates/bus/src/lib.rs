@@ -4,7 +4,8 @@
 //! tasks. It holds no truth: whoever loses everything that it carries reads the store and loses only time.
 //! Not here: WebSockets and frames (the server makes their text, [`Notice::frame`] keeps it), the store, policy.
 //!
-//! [`topic`] says who gets what, [`hub`] fans out in one process, [`local`] is the bus of a single node.
+//! [`topic`] says who gets what, [`hub`] fans out in one process, [`local`] is the bus of a single node, [`relay`] that of
+//! several, over any [`relay::Transport`].
 
 mod bus;
 pub mod hub;
@@ -13,6 +14,7 @@ mod mailbox;
 pub mod node;
 pub mod notice;
 pub mod progress;
+pub mod relay;
 pub mod subscriber;
 pub mod topic;
 
@@ -20,5 +22,6 @@ pub use bus::{Bus, BusHealth};
 pub use local::LocalBus;
 pub use node::{NodeListener, NodeNews};
 pub use notice::{Body, Notice};
+pub use relay::RelayBus;
 pub use subscriber::{Delivery, Subscriber};
 pub use topic::Topic;

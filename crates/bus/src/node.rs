@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use regatta_model::event::Stop;
 use regatta_model::ledger::Effects;
 use regatta_model::worker::WorkerRow;
-use regatta_model::{LaneKey, WorkerId};
+use regatta_model::{LaneKey, Timestamp, WorkerId};
 use tokio::sync::Notify;
 
 /// All that came since the last call.
@@ -23,6 +23,10 @@ pub struct NodeNews {
     pub workers: Vec<WorkerRow>,
     /// Workers that were taken off the list.
     pub removed: Vec<WorkerId>,
+    /// Workers that opened a line at another node, and when.
+    pub lines: Vec<(WorkerId, Timestamp)>,
+    /// News may have been lost: workers and lanes must be read again.
+    pub resync: bool,
 }
 
 #[derive(Default)]
@@ -31,11 +35,18 @@ struct Pending {
     stops: Vec<Stop>,
     workers: BTreeMap<WorkerId, WorkerRow>,
     removed: BTreeSet<WorkerId>,
+    lines: BTreeMap<WorkerId, Timestamp>,
+    resync: bool,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.stops.is_empty() && self.workers.is_empty() && self.removed.is_empty()
+        self.lanes.is_empty()
+            && self.stops.is_empty()
+            && self.workers.is_empty()
+            && self.removed.is_empty()
+            && self.lines.is_empty()
+            && !self.resync
     }
 
     fn absorb(&mut self, effects: &Effects) {
@@ -59,6 +70,8 @@ impl Pending {
             stops: self.stops,
             workers: self.workers.into_values().collect(),
             removed: self.removed.into_iter().collect(),
+            lines: self.lines.into_iter().collect(),
+            resync: self.resync,
         }
     }
 }
@@ -123,11 +136,28 @@ impl Nodes {
         {
             return;
         }
+        self.tell(|pending| pending.absorb(effects));
+    }
+
+    /// Tells every listener of a line that a worker opened at another node.
+    pub fn line_opened(&self, worker: WorkerId, at: Timestamp) {
+        self.tell(|pending| {
+            let newest = pending.lines.entry(worker).or_insert(at);
+            *newest = at.max(*newest);
+        });
+    }
+
+    /// Tells every listener that news may have been lost.
+    pub fn resync(&self) {
+        self.tell(|pending| pending.resync = true);
+    }
+
+    fn tell(&self, tell: impl Fn(&mut Pending)) {
         for inbox in self.inboxes.read().iter().filter_map(Weak::upgrade) {
             let was_empty = {
                 let mut pending = inbox.pending.lock();
                 let was_empty = pending.is_empty();
-                pending.absorb(effects);
+                tell(&mut pending);
                 was_empty
             };
             if was_empty {

@@ -58,6 +58,7 @@ impl Engine {
         self.inner.fleet.lock().open_line(row.key, presence);
         let heard = receiver.ear();
         let guard = Arc::new(Guard { engine: self.clone(), worker: row, number, since, heard });
+        self.inner.bus.line_opened(worker, since);
         self.inner.work.notify_one();
         Ok(Line { handle: LineHandle { guard }, receiver })
     }

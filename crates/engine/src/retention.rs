@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use regatta_model::command::{Forget, LONG_TASK};
 use regatta_model::{Span, TaskKey};
+use regatta_store::Duty;
 
 use crate::{Engine, Result};
 
 /// How often it is looked for what is over.
 const EVERY: Duration = Duration::from_secs(60);
+/// How long a node has the duty from each time that it asks: it keeps it while it is up.
+const DUTY: Span = Span::seconds(150);
 /// Between two batches.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Tasks looked at in one batch.
@@ -30,6 +33,14 @@ impl Engine {
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
+            match self.inner.store.take_duty(Duty::Retention, DUTY).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "retention did not come through; it goes on in a minute");
+                    continue;
+                }
+            }
             match self.forget_what_is_over().await {
                 Ok(0) => {}
                 Ok(tasks) => tracing::info!(tasks, "tasks that ended were forgotten, as the retention options say"),

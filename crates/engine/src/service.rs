@@ -48,6 +48,14 @@ impl Service {
 }
 
 impl Engine {
+    /// News of other nodes were lost: what the fleet knows is what the store says.
+    async fn read_again(&self) -> Result<()> {
+        self.load_workers().await?;
+        self.load_lanes().await?;
+        let ready = self.inner.store.ready_lanes().await?;
+        self.wake_lanes(ready.iter().map(|&(lane, _)| lane)).await
+    }
+
     /// Takes news from the bus: lanes with work, workers as they are now, processes to stop.
     async fn hear(self, mut news: NodeListener) {
         loop {
@@ -62,10 +70,18 @@ impl Engine {
                 for id in news.removed {
                     fleet.remove(id);
                 }
+                for (worker, at) in news.lines {
+                    fleet.opened_elsewhere(worker, at);
+                }
                 for stop in news.stops {
                     // A worker that is not connected here is told by its own node, or finds out when it renews.
                     fleet.tell(stop.worker, LineMessage::Stop(stop));
                 }
+            }
+            if news.resync
+                && let Err(error) = self.read_again().await
+            {
+                tracing::warn!(%error, "workers and lanes could not be read again; the poll finds what there is to do");
             }
             if let Err(error) = self.wake_lanes(news.lanes.iter().copied()).await {
                 tracing::warn!(%error, "new lanes could not be read; the poll finds them");

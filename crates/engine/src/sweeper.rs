@@ -7,7 +7,7 @@ use std::sync::Arc;
 use regatta_model::command::{ExtendLeases, Sweep};
 use regatta_model::ledger::Effects;
 use regatta_model::{Span, TaskStatus, Timestamp, WorkerId};
-use regatta_store::{Start, TaskQuery};
+use regatta_store::{Duty, Start, TaskQuery};
 
 use crate::{Engine, Error, Result};
 
@@ -15,6 +15,11 @@ use crate::{Engine, Error, Result};
 const BATCH: u32 = 500;
 /// A pause between two sweeps longer than this, beyond what was meant, is time in which no node was up.
 const GAP: Span = Span::seconds(5);
+/// How long a node has the duty to sweep from each time that it asks; another one takes over after that.
+const DUTY: Span = Span::seconds(5);
+/// No sweep of any node for this long is time in which none was up: the duty passes on after 5 s, a shared store notes its
+/// sweeps every 5 s, and 5 s are allowed for as on one node.
+const REST: Span = Span::seconds(15);
 /// Signs of life over lines are written down when they are news by this much.
 const TOUCH_EVERY: Span = Span::seconds(10);
 
@@ -22,9 +27,15 @@ impl Engine {
     /// Before the first sweep: leases get the time since the last one, in which nobody could renew them, and
     /// plans whose writing was cut off are finished.
     pub(crate) async fn recover(&self, last_sweep: Option<Timestamp>) -> Result<()> {
-        if let Some(last) = last_sweep {
+        // Where others may have been up, whoever sweeps sees to it.
+        if let Some(last) = last_sweep.filter(|_| !self.inner.store.is_shared()) {
             self.bridge(self.now() - last).await?;
         }
+        self.finish_plans().await
+    }
+
+    /// Finishes plans whose writing was cut off.
+    async fn finish_plans(&self) -> Result<()> {
         let query = TaskQuery {
             status: Some(TaskStatus::Initializing),
             task_type: None,
@@ -52,6 +63,7 @@ impl Engine {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last = self.now();
         let mut silent = HashSet::new();
+        let mut on_duty = false;
         loop {
             ticks.tick().await;
             // The wall may have run ahead, or this process was stopped: either way nobody could renew.
@@ -60,6 +72,9 @@ impl Engine {
             let gap = Span(jumped.0.max(0) + if stopped > GAP { stopped.0 } else { 0 });
             last = self.now();
             let swept = async {
+                if self.inner.store.is_shared() {
+                    return self.sweep_for_all(&mut on_duty).await;
+                }
                 self.bridge(gap).await?;
                 self.sweep_once().await
             };
@@ -72,6 +87,27 @@ impl Engine {
             }
             self.tell_silence(&mut silent);
         }
+    }
+
+    /// A sweep where several nodes use the store: by one of them, which takes over when another has stopped.
+    async fn sweep_for_all(&self, on_duty: &mut bool) -> Result<()> {
+        let before = std::mem::replace(on_duty, false);
+        if !self.inner.store.take_duty(Duty::Sweep, DUTY).await? {
+            return Ok(());
+        }
+        // No node was up, or none reached the store: either way nobody could renew.
+        if let Some(last) = self.inner.store.last_sweep().await? {
+            let gap = self.now() - last;
+            if gap > REST {
+                self.bridge(gap).await?;
+            }
+        }
+        if !before {
+            self.finish_plans().await?;
+        }
+        self.sweep_once().await?;
+        *on_duty = true;
+        Ok(())
     }
 
     async fn sweep_once(&self) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::words::{LogLevel, SubtaskStatus, TaskStatus};
 
 /// One event of a task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Of which task.
     pub task: Arc<TaskHead>,
@@ -25,7 +25,7 @@ pub struct Event {
 }
 
 /// What an event tells.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum What {
     /// The task changed to this.
     Task(TaskRecord),
@@ -82,7 +82,7 @@ pub struct SubtaskRecord {
 }
 
 /// A log line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogRecord {
     /// Of which subtask.
     pub subtask: SubtaskId,
@@ -125,7 +125,7 @@ impl From<&SubtaskRow> for SubtaskRecord {
 }
 
 /// A process that must be told to stop, because its lease was taken away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     /// Who runs it.
     pub worker: WorkerId,

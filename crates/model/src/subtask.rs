@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{LaneKey, Lease, SubtaskId, SubtaskKey, WorkerId, WorkerKey};
 use crate::time::{Span, Timestamp};
 use crate::words::{AttemptOutcome, SubtaskStatus};
 
 /// What of a subtask never changes and is shown in lists and events.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskHead {
     /// Its key in the store.
     pub key: SubtaskKey,

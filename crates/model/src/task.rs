@@ -13,7 +13,7 @@ use crate::words::{CheckpointFrequency, Priority, Privacy, TaskStatus, TaskType}
 pub const SUMMARY_CHARS: usize = 200;
 
 /// What of a task never changes and is shown in lists and events.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskHead {
     /// Its key in the store.
     pub key: TaskKey,

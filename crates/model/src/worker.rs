@@ -35,7 +35,7 @@ pub struct Profile {
 }
 
 /// A worker's row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerRow {
     /// Its key in the store.
     pub key: WorkerKey,

@@ -7,10 +7,16 @@
 mod attempt;
 mod delayed;
 pub mod memory;
+mod pack;
+mod panicked;
+pub mod postgres;
 pub mod query;
+mod queue;
+mod schema;
 pub mod sqlite;
 mod traits;
 
 pub use delayed::delayed;
 pub use query::*;
-pub use traits::{Committed, Sink, Store, StoreError, StoreExt, Timed, Timing};
+pub use schema::SchemaChange;
+pub use traits::{Committed, Duty, Sink, Store, StoreError, StoreExt, Timed, Timing};

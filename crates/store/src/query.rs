@@ -254,3 +254,27 @@ pub struct Pool {
     /// Callers waiting.
     pub waiting: u64,
 }
+
+/// A pattern that finds exactly this text.
+pub(crate) fn like(search: &str) -> String {
+    let mut pattern = String::with_capacity(search.len() + 2);
+    pattern.push('%');
+    for c in search.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_are_themselves() {
+        assert_eq!(like(r"50%_\"), r"%50\%\_\\%");
+    }
+}

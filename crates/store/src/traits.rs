@@ -8,7 +8,7 @@ use regatta_model::command::{Answer, Command, Operation};
 use regatta_model::ledger::{Effects, ProgressChange};
 use regatta_model::task::Progress;
 use regatta_model::token::{TokenHash, TokenRow};
-use regatta_model::{LaneKey, SubtaskId, TaskId, Timestamp, TokenId, WorkerId, routing::Lane};
+use regatta_model::{LaneKey, Span, SubtaskId, TaskId, Timestamp, TokenId, WorkerId, routing::Lane};
 use uuid::Uuid;
 
 use crate::query::{
@@ -64,6 +64,25 @@ pub struct Timed<T> {
 
 /// What a committed transaction brought about; shared, because several listeners read it.
 pub type Committed = Arc<Effects>;
+
+/// What one node does for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Ending leases, time-outs and backoffs; starting tasks at their time.
+    Sweep,
+    /// Forgetting what ended long ago.
+    Retention,
+}
+
+impl Duty {
+    /// The word a store keeps for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sweep => "sweep",
+            Self::Retention => "retention",
+        }
+    }
+}
 
 /// Told of every commit, by the thread that made it: it must be quick and never wait.
 pub trait Sink: Send + Sync + 'static {
@@ -130,6 +149,17 @@ pub trait Store: Send + Sync + 'static {
     /// long as it is the same. `None` when others write too, of whom this process does not hear.
     fn version(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether other nodes use it too, now or at any time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether this node is the one that does a duty of which one node is enough, for so long from now on. A node that
+    /// has it keeps it by asking again in time; after its end another one gets it.
+    async fn take_duty(&self, _duty: Duty, _length: Span) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     /// Keeps a new token, durably. Its id and hash are new; one that is there already is an error.

@@ -250,6 +250,18 @@ impl Fleet {
         self.wake_free(&[key]);
     }
 
+    /// A worker has opened a line at another node: one that was opened here before is over.
+    pub fn opened_elsewhere(&mut self, id: WorkerId, at: Timestamp) {
+        let Some(&key) = self.by_id.get(&id) else { return };
+        let Some(member) = self.members.get_mut(&key) else { return };
+        self.changes.count();
+        if let Some(old) = member.line.take_if(|line| line.since < at) {
+            old.close(4001, "the worker has opened another line");
+        }
+        member.poll.take_if(|poll| poll.since < at);
+        self.place(key);
+    }
+
     /// Opens a poll; the one before it ends empty.
     pub fn open_poll(&mut self, key: WorkerKey, presence: Presence) {
         self.changes.count();

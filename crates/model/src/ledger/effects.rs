@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, LogRecord, Stop, SubtaskRecord, What};
 use crate::id::{LaneKey, Lease, TaskId, TaskKey, WorkerId, WorkerKey};
 use crate::ledger::Rows;
@@ -12,7 +14,7 @@ use crate::time::Timestamp;
 use crate::worker::WorkerRow;
 
 /// A task's counters after a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressChange {
     /// Which task.
     pub task: TaskId,
@@ -21,7 +23,7 @@ pub struct ProgressChange {
 }
 
 /// What the commands of one transaction brought about. Nothing of it may be acted on before the commit.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
     /// In the order in which they happened; per task in the order of their numbers.
     pub events: Vec<Event>,
@@ -36,7 +38,9 @@ pub struct Effects {
     /// Workers that were taken off the list.
     pub removed_workers: Vec<WorkerId>,
     /// Tasks that changed, and whether clients are to be told by an event.
+    #[serde(skip)]
     touched_tasks: BTreeMap<TaskKey, bool>,
+    #[serde(skip)]
     touched_workers: BTreeSet<WorkerKey>,
 }
 

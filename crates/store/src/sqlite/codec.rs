@@ -12,8 +12,8 @@ use rusqlite::types::FromSql;
 use uuid::Uuid;
 
 use super::error::DbError;
-use super::packed::{self, Columns};
-use super::records::{self, Record};
+use crate::pack::records::{self, Record};
+use crate::pack::subtask::{self as packed, Columns};
 use crate::query::Queued;
 
 /// Columns that make a [`TaskRow`]; others follow from here on.
@@ -24,33 +24,6 @@ pub(super) const SUBTASK_COLUMNS: usize = 8;
 pub(super) const WORKER_COLUMNS: usize = 16;
 /// Columns that make a [`TaskHead`].
 pub(super) const HEAD_COLUMNS: usize = 7;
-
-/// Bits of an event's key that hold its number.
-const SEQ_BITS: u32 = 30;
-const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
-
-/// The key of a task's event number `seq`.
-pub(super) fn event_key(task: TaskKey, seq: u64) -> Result<i64, DbError> {
-    match i64::try_from(seq) {
-        Ok(seq) if seq <= SEQ_MASK => Ok((task.0 << SEQ_BITS) | seq),
-        _ => Err(DbError::Limit(format!("a task can have {SEQ_MASK} events and log lines; submit another task"))),
-    }
-}
-
-/// The number in an event's key.
-pub(super) const fn event_seq(key: i64) -> u64 {
-    (key & SEQ_MASK) as u64
-}
-
-/// The keys of all events of a task: above the first, up to the last.
-pub(super) const fn event_range(task: TaskKey) -> (i64, i64) {
-    (task.0 << SEQ_BITS, (task.0 << SEQ_BITS) | SEQ_MASK)
-}
-
-/// The first and last key that subtasks of a task can have.
-pub(super) const fn subtask_range(task: TaskKey) -> (i64, i64) {
-    (task.subtask(0).0, TaskKey(task.0 + 1).subtask(0).0 - 1)
-}
 
 fn get<T: FromSql>(row: &Row<'_>, column: usize) -> Result<T, DbError> {
     Ok(row.get(column)?)
@@ -137,7 +110,7 @@ fn blob<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], DbError> {
 pub(super) fn subtask_head(row: &Row<'_>, task: TaskId) -> Result<SubtaskHead, DbError> {
     let key = SubtaskKey(get(row, 0)?);
     let lane = LaneKey(get(row, 2)?);
-    packed::unpack_head(key, task.subtask(key.position()), lane, get(row, 7)?, blob(row, 6)?)
+    Ok(packed::unpack_head(key, task.subtask(key.position()), lane, get(row, 7)?, blob(row, 6)?)?)
 }
 
 pub(super) fn subtask_row(row: &Row<'_>, task: TaskId) -> Result<SubtaskRow, DbError> {
@@ -146,7 +119,7 @@ pub(super) fn subtask_row(row: &Row<'_>, task: TaskId) -> Result<SubtaskRow, DbE
         rank: get(row, 3)?,
         worker: get::<Option<i64>>(row, 4)?.map(WorkerKey),
     };
-    packed::row(subtask_head(row, task)?, &columns, blob(row, 5)?)
+    Ok(packed::row(subtask_head(row, task)?, &columns, blob(row, 5)?)?)
 }
 
 /// The events of one row of a task's.
@@ -154,12 +127,12 @@ pub(super) fn records(row: &Row<'_>, task: &TaskHead) -> Result<Vec<Record>, DbE
     let unreadable = |_| DbError::Corrupt("events that cannot be read".into());
     let json = row.get_ref(1)?.as_str().map_err(unreadable)?;
     let packed = row.get_ref(2)?.as_blob_or_null().map_err(unreadable)?;
-    records::read(task, json, packed)
+    Ok(records::read(task, json, packed)?)
 }
 
 /// When a sweep must look at a subtask, from its packed column.
 pub(super) fn due_at(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, DbError> {
-    packed::due_at(blob(row, column)?)
+    Ok(packed::due_at(blob(row, column)?)?)
 }
 
 pub(super) fn queued(row: &Row<'_>) -> Result<Queued, DbError> {
@@ -219,27 +192,4 @@ fn resources(row: &Row<'_>, first: usize) -> Result<Resources, DbError> {
 
 pub(super) fn sample(row: &Row<'_>) -> Result<Sample, DbError> {
     Ok(Sample { at: sure_time(row, 0)?, resources: resources(row, 1)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_events_key_holds_its_task_and_number() {
-        let (first, last) = event_range(TaskKey(7));
-        let key = event_key(TaskKey(7), 12).unwrap();
-        assert!(first < key && key <= last);
-        assert_eq!(event_seq(key), 12);
-        assert!(event_key(TaskKey(7), 1 << 30).is_err());
-        assert!(event_range(TaskKey(8)).0 > last);
-    }
-
-    #[test]
-    fn a_tasks_subtasks_lie_between_its_neighbours() {
-        let (first, last) = subtask_range(TaskKey(5));
-        assert_eq!(SubtaskKey(first).task(), TaskKey(5));
-        assert_eq!(SubtaskKey(last).task(), TaskKey(5));
-        assert_eq!(SubtaskKey(last + 1).task(), TaskKey(6));
-    }
 }

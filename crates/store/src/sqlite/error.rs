@@ -3,6 +3,7 @@
 use rusqlite::{Error, ErrorCode};
 
 use crate::StoreError;
+use crate::pack::PackError;
 
 /// Why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub(super) enum DbError {
     /// The file is not where it was.
     #[error("{0}")]
     Gone(String),
+    /// Something packed is damaged or does not fit.
+    #[error("{0}")]
+    Pack(#[from] PackError),
     /// A command asked for what is not there: a fault of ours.
     #[error("{0}")]
     Missing(String),

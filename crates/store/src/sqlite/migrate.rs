@@ -1,18 +1,14 @@
 //! The schema's way forward: numbered files, each applied once, in order, in a transaction of its own.
-//!
-//! What was applied is kept with a checksum; a file that was changed afterwards is refused. A file names in its
-//! first line the oldest binary that can work on a database it was applied to (`-- min_binary: 0.1.0`); a
-//! binary refuses a database only when it is older than that, so that additive changes do not shut it out.
 
 use std::path::Path;
 
 use rusqlite::{Connection, params};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::backup;
 use super::error::DbError;
 use super::pack_wide;
 use crate::StoreError;
+use crate::schema::{self, Applied, File, checksum, min_binary};
 
 /// Changes rows as SQL alone cannot.
 type Code = fn(&Connection) -> Result<(), DbError>;
@@ -72,50 +68,28 @@ pub(super) enum MigrateError {
     Copy(StoreError),
 }
 
-/// `1.2.3` as numbers; what is no number counts as 0.
-fn version(text: &str) -> [u64; 3] {
-    let mut parts = [0; 3];
-    for (part, digits) in parts.iter_mut().zip(text.trim().split('.')) {
-        *part = digits.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+impl Migration {
+    fn file(&self) -> File {
+        File { version: self.version, name: self.name, sql: self.sql }
     }
-    parts
 }
 
-fn min_binary(sql: &str) -> &str {
-    sql.lines().next().and_then(|line| line.strip_prefix("-- min_binary:")).map_or("0.0.0", str::trim)
-}
-
-fn checksum(sql: &str) -> String {
-    format!("{:016x}", xxh3_64(sql.as_bytes()))
+/// The files of this binary.
+pub(super) fn files(migrations: &[Migration]) -> impl Iterator<Item = File> + Clone {
+    migrations.iter().map(Migration::file)
 }
 
 /// The changes that were applied, when this binary can work with them.
 pub(super) fn check(conn: &Connection, migrations: &[Migration], binary: &str) -> Result<Vec<i64>, MigrateError> {
-    let applied: Vec<(i64, String, String)> = {
+    let applied: Vec<Applied> = {
         let mut statement =
             conn.prepare("SELECT version, checksum, min_binary FROM schema_migrations ORDER BY version")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows = statement.query_map([], |row| {
+            Ok(Applied { version: row.get(0)?, checksum: row.get(1)?, min_binary: row.get(2)? })
+        })?;
         rows.collect::<rusqlite::Result<_>>()?
     };
-    for (number, sum, needs) in &applied {
-        if version(needs) > version(binary) {
-            return Err(MigrateError::Refused(format!(
-                "the database was written by a newer regatta and needs at least version {needs} (this is {binary}); \
-                 install a newer regatta"
-            )));
-        }
-        let known = migrations.iter().find(|migration| migration.version == *number);
-        if let Some(known) = known
-            && checksum(known.sql) != *sum
-        {
-            return Err(MigrateError::Refused(format!(
-                "schema change {number} ({}) is not the one that was applied to this database; \
-                 use the regatta that wrote it",
-                known.name
-            )));
-        }
-    }
-    Ok(applied.into_iter().map(|(number, ..)| number).collect())
+    schema::check(&applied, files(migrations), binary).map_err(MigrateError::Refused)
 }
 
 /// A copy of a database before its first change that is missing: who wants the older regatta back has what it needs.

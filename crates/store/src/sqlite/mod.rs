@@ -1,10 +1,9 @@
 //! The embedded store: SQLite, one writer with group commit, readers beside it.
 //!
-//! [`open`] opens, locks and migrates; [`queue`] holds what waits; [`writer`] runs it in groups over [`rows`];
-//! [`checkpoint`] empties the log; [`read`] answers queries; [`backup`] and [`restore`] copy the file whole. A row's columns are read by [`codec`], a subtask's are [`packed`]. Statements are files in `sql/`.
+//! [`open`] opens, locks and migrates; [`writer`] runs it in groups over [`rows`];
+//! [`checkpoint`] empties the log; [`read`] answers queries; [`backup`] and [`restore`] copy the file whole. A row's columns are read by [`codec`]. Statements are files in `sql/`.
 
 mod backup;
-mod bytes;
 mod cache;
 mod checkpoint;
 mod codec;
@@ -13,11 +12,8 @@ mod lock;
 mod migrate;
 mod open;
 mod pack_wide;
-mod packed;
 mod place;
-mod queue;
 mod read;
-mod records;
 mod restore;
 mod rows;
 mod schema;
@@ -42,19 +38,19 @@ use uuid::Uuid;
 pub use backup::{Contents, backup, inspect};
 pub use open::{Options, Synchronous};
 pub use restore::{Restored, restore};
-pub use schema::{SchemaChange, migrate, schema};
+pub use schema::{migrate, schema};
 pub use tokens::TokenFile;
 
 use crate::query::{
     Counters, EventPage, LogPage, LogQuery, Pool, StoreHealth, SubtaskDetail, SubtaskSummary, TaskDetail, TaskPage,
     TaskQuery, WorkerDetail, WorkerPage, WorkerQuery,
 };
+use crate::queue::{Job, Queue};
 use crate::{Sink, Store, StoreError, Timed};
 use checkpoint::Checkpoints;
 use error::DbError;
 use lock::DatabaseLock;
 use place::Place;
-use queue::{Job, Queue};
 use read::Readers;
 use rows::SqliteRows;
 use writer::Writer;

@@ -8,8 +8,9 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
+use super::codec;
 use super::error::DbError;
-use super::{codec, packed};
+use crate::pack::subtask as packed;
 
 /// As the schema's first version had them.
 const WIDE: &str =

@@ -6,20 +6,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::lock::DatabaseLock;
 use super::make_folder;
-use super::migrate::MIGRATIONS;
+use super::migrate::{MIGRATIONS, files};
 use super::open::{self, Options};
 use crate::StoreError;
-
-/// A numbered change of the schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaChange {
-    /// Its number.
-    pub version: i64,
-    /// What it is called.
-    pub name: String,
-    /// When it was applied to this database, RFC 3339 in UTC; `None` when it was not.
-    pub applied_at: Option<String>,
-}
+use crate::schema::{SchemaChange, list};
 
 /// Brings the schema up to date; a database that is not there is made.
 ///
@@ -39,22 +29,11 @@ pub fn migrate(path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Open`] when the file cannot be read or is no database.
 pub fn schema(path: &Path) -> Result<Vec<SchemaChange>, StoreError> {
-    let mut changes: Vec<SchemaChange> = MIGRATIONS
-        .iter()
-        .map(|migration| SchemaChange { version: migration.version, name: migration.name.to_owned(), applied_at: None })
-        .collect();
-    if path.exists() {
-        let applied = applied(path).map_err(|error| open::cannot_open(path, &error))?;
-        for change in applied {
-            match changes.iter_mut().find(|known| known.version == change.version) {
-                Some(known) => known.applied_at = change.applied_at,
-                // By a newer binary.
-                None => changes.push(change),
-            }
-        }
-        changes.sort_by_key(|change| change.version);
-    }
-    Ok(changes)
+    let applied = match path.exists() {
+        true => applied(path).map_err(|error| open::cannot_open(path, &error))?,
+        false => Vec::new(),
+    };
+    Ok(list(files(MIGRATIONS), applied))
 }
 
 fn applied(path: &Path) -> rusqlite::Result<Vec<SchemaChange>> {

@@ -17,8 +17,9 @@ use regatta_model::{Span, Timestamp};
 use super::checkpoint::Checkpoints;
 use super::error::DbError;
 use super::place::Place;
-use super::queue::{Job, Queue};
 use super::rows::SqliteRows;
+use crate::panicked::panic_text;
+use crate::queue::{Job, Queue};
 use crate::{Sink, StoreError, Timed, Timing, delayed};
 
 /// How often the time of the last sweep is written down, at most.
@@ -259,9 +260,4 @@ impl Failure {
         }
         (&self.error).into()
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod keeping;
+mod postgres;
 mod power;
 mod properties;
 mod sequences;

@@ -15,7 +15,7 @@ use regatta_store::{LogQuery, Start, Store, TaskQuery, WorkerQuery};
 
 use crate::sequences::{Move, World, any_move};
 use crate::shown::Shown;
-use crate::support::{Gate, LEASE, Recorder, registration, sqlite};
+use crate::support::{Fixture, Gate, LEASE, Recorder, postgres, registration, sqlite};
 
 /// Ends everything that was started: one willing worker, time, and sweeps.
 fn drain(memory: &mut Memory, world: &mut World, history: &mut History) {
@@ -136,8 +136,7 @@ async fn compare(real: &dyn Store, model: &dyn Store, world: &World) {
     assert_eq!(real.ready_lanes().await.unwrap(), model.ready_lanes().await.unwrap());
 }
 
-async fn run_both(moves: &[Move]) {
-    let mut real = sqlite();
+async fn run_both(mut real: Fixture, moves: &[Move]) {
     let model = MemoryStore::new(Arc::new(Recorder::default()));
     let mut world = World::new();
     for (place, step) in moves.iter().enumerate() {
@@ -157,17 +156,30 @@ async fn run_both(moves: &[Move]) {
     compare(&*real.store, &model, &world).await;
 }
 
-#[test]
-fn the_real_store_does_what_the_model_does() {
+/// Sequences of commands against a store that each makes anew.
+fn sequences<F: Future<Output = Option<Fixture>>>(cases: u32, store: fn() -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = Config { cases: 60, max_shrink_iters: 400, ..Config::default() };
-    let mut runner = TestRunner::new(config);
+    let mut runner = TestRunner::new(Config { cases, max_shrink_iters: 400, ..Config::default() });
     runner
         .run(&prop::collection::vec(any_move(), 1..120), |moves| {
-            runtime.block_on(run_both(&moves));
+            runtime.block_on(async {
+                if let Some(store) = store().await {
+                    run_both(store, &moves).await;
+                }
+            });
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn sqlite_does_what_the_model_does() {
+    sequences(60, sqlite);
+}
+
+#[test]
+fn postgres_does_what_the_model_does() {
+    sequences(30, postgres);
 }
 
 /// What a group of commands does to the model: as the store promises, claims after what frees and fills, sweeps

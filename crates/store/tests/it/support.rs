@@ -12,7 +12,9 @@ use regatta_model::routing::{Labels, Lane, Offer};
 use regatta_model::task::{NewPlan, NewTask, Start, TaskText};
 use regatta_model::worker::{Profile, Registration};
 use regatta_model::*;
+use regatta_services::{Database, database};
 use regatta_store::memory::MemoryStore;
+use regatta_store::postgres::{self, PostgresStore};
 use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
 use regatta_store::{Committed, Sink, Start as From, Store, StoreExt, TaskQuery, WorkerQuery};
 use uuid::Uuid;
@@ -83,7 +85,14 @@ pub struct Fixture {
     pub store: Arc<dyn Store>,
     pub sink: Arc<Recorder>,
     now: AtomicI64,
-    folder: Option<tempfile::TempDir>,
+    kept: Kept,
+}
+
+/// Where a store is kept, so that it can be opened again.
+enum Kept {
+    Nowhere,
+    Folder(tempfile::TempDir),
+    Database(Database),
 }
 
 /// When tests begin.
@@ -103,18 +112,31 @@ fn options(folder: &tempfile::TempDir) -> Options {
 }
 
 /// A fresh store in memory.
-pub fn memory() -> Fixture {
+pub async fn memory() -> Option<Fixture> {
     let sink = Arc::new(Recorder::default());
     let store = Arc::new(MemoryStore::new(sink.clone()));
-    Fixture { store, sink, now: AtomicI64::new(BEGIN.0), folder: None }
+    Some(Fixture { store, sink, now: AtomicI64::new(BEGIN.0), kept: Kept::Nowhere })
 }
 
 /// A fresh SQLite store.
-pub fn sqlite() -> Fixture {
+pub async fn sqlite() -> Option<Fixture> {
     let folder = tempfile::tempdir().unwrap();
     let sink = Arc::new(Recorder::default());
     let store = Arc::new(SqliteStore::open(options(&folder), sink.clone()).unwrap());
-    Fixture { store, sink, now: AtomicI64::new(BEGIN.0), folder: Some(folder) }
+    Some(Fixture { store, sink, now: AtomicI64::new(BEGIN.0), kept: Kept::Folder(folder) })
+}
+
+/// A fresh store in a PostgreSQL database of its own; `None` where there is no PostgreSQL.
+pub async fn postgres() -> Option<Fixture> {
+    let database = database("the PostgreSQL store")?;
+    let sink = Arc::new(Recorder::default());
+    let store = Arc::new(PostgresStore::open(postgres_options(&database), sink.clone()).await.unwrap());
+    Some(Fixture { store, sink, now: AtomicI64::new(BEGIN.0), kept: Kept::Database(database) })
+}
+
+/// With a clock that moves when told.
+pub fn postgres_options(database: &Database) -> postgres::Options {
+    postgres::Options { time: postgres::Time::Given, pool_size: 4, ..postgres::Options::new(database.url()) }
 }
 
 impl Fixture {
@@ -136,15 +158,23 @@ impl Fixture {
     /// The same store opened again, as after a restart; `None` where there is nothing to open again. The store
     /// is closed first when `gently`, else just dropped.
     pub async fn reopen(self, gently: bool) -> Option<Self> {
-        let Self { store, sink, now, folder } = self;
-        let folder = folder?;
+        let Self { store, sink, now, kept } = self;
+        if matches!(kept, Kept::Nowhere) {
+            return None;
+        }
         if gently {
             store.close().await;
             store.close().await;
         }
         drop(store);
-        let store = Arc::new(SqliteStore::open(options(&folder), sink.clone()).unwrap());
-        Some(Self { store, sink, now, folder: Some(folder) })
+        let store: Arc<dyn Store> = match &kept {
+            Kept::Nowhere => return None,
+            Kept::Folder(folder) => Arc::new(SqliteStore::open(options(folder), sink.clone()).unwrap()),
+            Kept::Database(database) => {
+                Arc::new(PostgresStore::open(postgres_options(database), sink.clone()).await.unwrap())
+            }
+        };
+        Some(Self { store, sink, now, kept })
     }
 
     /// Everything published so far. The sink hears of a commit after its answers and before the next one.

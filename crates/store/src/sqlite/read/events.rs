@@ -11,9 +11,10 @@ use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::{Reader, Result, json_keys};
+use crate::pack::keys;
+use crate::pack::records::{Changed, Record};
 use crate::query::{EventPage, LogPage, LogQuery};
 use crate::sqlite::error::DbError;
-use crate::sqlite::records::{Changed, Record};
 use crate::sqlite::{codec, sql};
 
 type Line = (u64, Timestamp, LogRecord);
@@ -28,13 +29,13 @@ fn line(row: &Row<'_>, task: TaskId) -> Result<Line> {
         message: row.get(6)?,
         metadata: row.get(7)?,
     };
-    Ok((codec::event_seq(row.get(0)?), codec::sure_time(row, 1)?, record))
+    Ok((keys::event_seq(row.get(0)?), codec::sure_time(row, 1)?, record))
 }
 
 /// Numbers above any that an event can have are none.
 fn above(task: &TaskHead, seq: u64) -> (i64, i64) {
-    let (first, last) = codec::event_range(task.key);
-    (codec::event_key(task.key, seq).unwrap_or(last).max(first), last)
+    let (first, last) = keys::event_range(task.key);
+    (keys::event_key(task.key, seq).unwrap_or(last).max(first), last)
 }
 
 impl Reader<'_> {
@@ -104,7 +105,7 @@ impl Reader<'_> {
                     (limit, self.all(sql::READ_LOGS, params![first, last, limit_and_one], |row| line(row, id))?)
                 }
                 LogQuery::Last(limit) => {
-                    let (first, last) = codec::event_range(task.key);
+                    let (first, last) = keys::event_range(task.key);
                     let limit_and_one = i64::from(limit) + 1;
                     (limit, self.all(sql::READ_LAST_LOGS, params![first, last, limit_and_one], |row| line(row, id))?)
                 }

@@ -9,6 +9,7 @@ use rusqlite::params;
 
 use super::{Reader, Result, json_keys};
 use crate::attempt::current_attempt;
+use crate::pack::keys;
 use crate::query::{SubtaskDetail, SubtaskSummary};
 use crate::sqlite::{codec, sql};
 
@@ -49,7 +50,7 @@ impl Reader<'_> {
             let Some(task) = self.task_key(id)? else { return Ok(None) };
             let sql = if ready_only { sql::LIST_READY_SUBTASKS } else { sql::LIST_SUBTASKS };
             let from = SubtaskKey(task.subtask(0).0 + i64::from(first)).0;
-            let (_, last) = codec::subtask_range(task);
+            let (_, last) = keys::subtask_range(task);
             self.all(sql, params![from, last, limit], |row| Ok(SubtaskSummary { row: codec::subtask_row(row, id)? }))
                 .map(Some)
         })

@@ -7,24 +7,11 @@ use regatta_model::{TaskId, TaskKey, TaskStatus};
 use rusqlite::params;
 
 use super::{Reader, Result, json_keys};
+use crate::pack::keys;
 use crate::query::{
-    Queued, SEARCH_COUNT_CAP, Start, SubtaskSummary, TaskDetail, TaskPage, TaskQuery, TaskSummary, Total,
+    Queued, SEARCH_COUNT_CAP, Start, SubtaskSummary, TaskDetail, TaskPage, TaskQuery, TaskSummary, Total, like,
 };
 use crate::sqlite::{codec, sql};
-
-/// A pattern that finds exactly this text.
-fn like(search: &str) -> String {
-    let mut pattern = String::with_capacity(search.len() + 2);
-    pattern.push('%');
-    for c in search.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
-}
 
 impl Reader<'_> {
     pub(in crate::sqlite) fn task(&self, id: TaskId) -> Result<Option<TaskDetail>> {
@@ -33,7 +20,7 @@ impl Reader<'_> {
                 Ok((codec::task_row(row)?, codec::task_text(row, codec::TASK_COLUMNS)?))
             })?;
             let Some((row, text)) = found else { return Ok(None) };
-            let (first, last) = codec::subtask_range(row.head.key);
+            let (first, last) = keys::subtask_range(row.head.key);
             let subtasks = self.all(sql::LIST_SUBTASKS, params![first, last, -1], |found| {
                 Ok(SubtaskSummary { row: codec::subtask_row(found, id)? })
             })?;
@@ -122,15 +109,5 @@ impl Reader<'_> {
         let keys = json_keys(still.map(|row| row.head.key.0));
         let found = self.all(sql::FIRST_QUEUED, [keys], codec::queued)?;
         Ok(found.into_iter().map(|queued| (queued.key.task(), queued)).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_are_themselves() {
-        assert_eq!(like(r"50%_\"), r"%50\%\_\\%");
     }
 }

@@ -7,7 +7,8 @@ use regatta_model::event::{Event, What};
 use rusqlite::params;
 
 use super::{Lazy, Result, SqliteRows};
-use crate::sqlite::records::{self, Changed, Record};
+use crate::pack::keys;
+use crate::pack::records::{self, Changed, Record};
 use crate::sqlite::{codec, sql};
 
 impl SqliteRows {
@@ -36,7 +37,7 @@ impl SqliteRows {
                     }
                     What::Log(line) => {
                         insert_log.get()?.execute(params![
-                            codec::event_key(task, event.seq)?,
+                            keys::event_key(task, event.seq)?,
                             event.at.0,
                             line.subtask.position(),
                             line.level.code(),
@@ -51,7 +52,7 @@ impl SqliteRows {
                 last = event.seq;
             }
             if last > 0 {
-                let key = codec::event_key(task, last)?;
+                let key = keys::event_key(task, last)?;
                 insert.get()?.execute(params![key, packed])?;
             }
         }
@@ -62,7 +63,7 @@ impl SqliteRows {
     /// Writes into the events of a task what never changes of their subtasks, before these are thrown away.
     pub(super) fn keep_heads_in_events(&mut self, task: TaskKey) -> Result<()> {
         self.discarded_plans.insert(task);
-        let (first, last) = codec::event_range(task);
+        let (first, last) = keys::event_range(task);
         let head = self.task_row(task)?.head.clone();
         let mut groups = Vec::new();
         {

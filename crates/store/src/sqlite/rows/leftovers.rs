@@ -8,7 +8,8 @@ use regatta_model::TaskKey;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Result, SqliteRows};
-use crate::sqlite::{codec, sql};
+use crate::pack::keys;
+use crate::sqlite::sql;
 
 /// Rows that go in one transaction.
 pub(in crate::sqlite) const PIECE: usize = 1_000;
@@ -51,7 +52,7 @@ impl SqliteRows {
     pub(in crate::sqlite) fn sweep_leftovers(&mut self) -> Result<()> {
         let mut room = PIECE;
         while let Some(&task) = self.leftovers.tasks.first() {
-            let (events, subtasks) = (codec::event_range(task), codec::subtask_range(task));
+            let (events, subtasks) = (keys::event_range(task), keys::subtask_range(task));
             for (statement, (first, last)) in [
                 (sql::DELETE_SOME_LOGS, events),
                 (sql::DELETE_SOME_EVENTS, events),

@@ -9,8 +9,10 @@ use rusqlite::{OptionalExtension, params};
 use super::order::Place;
 use super::tasks::TaskEntry;
 use super::{Lazy, Result, SqliteRows, TEXT_KEPT};
+use crate::pack::keys;
+use crate::pack::subtask as packed;
 use crate::sqlite::error::DbError;
-use crate::sqlite::{codec, packed, sql};
+use crate::sqlite::{codec, sql};
 
 /// Subtasks that are loaded together, a power of two: from one whose position is a multiple of it.
 const NEIGHBOURS: i64 = 16;
@@ -214,7 +216,7 @@ impl SqliteRows {
             return Ok(found);
         }
         self.flush_subtasks()?;
-        let (first, last) = codec::subtask_range(task);
+        let (first, last) = keys::subtask_range(task);
         self.keys(sql, [first, last])
     }
 
@@ -282,7 +284,7 @@ impl SqliteRows {
     /// Takes the subtasks of a task out of the counts and out of memory.
     pub(super) fn uncount_subtasks(&mut self, task: TaskKey) -> Result<()> {
         self.flush_subtasks()?;
-        let (first, last) = codec::subtask_range(task);
+        let (first, last) = keys::subtask_range(task);
         let mut statement = self.conn.prepare_cached(sql::COUNT_SUBTASKS_OF)?;
         let mut rows = statement.query([first, last])?;
         while let Some(row) = rows.next()? {
@@ -303,7 +305,7 @@ impl SqliteRows {
 
     pub(super) fn forget_subtasks(&mut self, task: TaskKey) -> Result<()> {
         self.uncount_subtasks(task)?;
-        let (first, last) = codec::subtask_range(task);
+        let (first, last) = keys::subtask_range(task);
         self.conn.prepare_cached(sql::DELETE_SUBTASKS)?.execute([first, last])?;
         self.conn.prepare_cached(sql::DELETE_TEXTS)?.execute([first, last])?;
         self.conn.prepare_cached(sql::DELETE_ATTEMPTS)?.execute([first, last])?;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{Lazy, Result, SqliteRows};
+use crate::pack::keys;
 use crate::sqlite::error::DbError;
 use crate::sqlite::{codec, sql};
 
@@ -104,7 +105,7 @@ impl SqliteRows {
             self.leave(key);
         } else {
             self.forget_subtasks(key)?;
-            let (first, last) = codec::event_range(key);
+            let (first, last) = keys::event_range(key);
             self.conn.prepare_cached(sql::DELETE_EVENTS)?.execute([first, last])?;
             self.conn.prepare_cached(sql::DELETE_LOGS)?.execute([first, last])?;
         }

@@ -21,7 +21,9 @@ macro_rules! cases {
         $(mod $group {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                crate::conformance::$group::$case(crate::support::$store()).await;
+                if let Some(store) = crate::support::$store().await {
+                    crate::conformance::$group::$case(store).await;
+                }
             })+
         })+
     };
@@ -132,8 +134,8 @@ macro_rules! every_durable_store {
 }
 
 mod every {
-    every_store!(memory, sqlite);
+    every_store!(memory, sqlite, postgres);
 }
 mod lasting {
-    every_durable_store!(sqlite);
+    every_durable_store!(sqlite, postgres);
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use regatta_model::Timestamp;
 
-use super::error::DbError;
+use super::PackError;
 
 /// The only format so far.
-pub(super) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 
-pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -21,20 +21,20 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-pub(super) fn push_signed(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn push_signed(out: &mut Vec<u8>, number: i64) {
     push_number(out, ((number << 1) ^ (number >> 63)) as u64);
 }
 
-pub(super) fn push_fixed(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn push_fixed(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(&number.to_le_bytes());
 }
 
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     push_number(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn push_positions(out: &mut Vec<u8>, positions: &[u16]) {
+pub(crate) fn push_positions(out: &mut Vec<u8>, positions: &[u16]) {
     push_number(out, positions.len() as u64);
     for &position in positions {
         push_number(out, position.into());
@@ -42,33 +42,33 @@ pub(super) fn push_positions(out: &mut Vec<u8>, positions: &[u16]) {
 }
 
 /// What is left to read.
-pub(super) struct Unpack<'a>(&'a [u8]);
+pub(crate) struct Unpack<'a>(&'a [u8]);
 
 /// The error about bytes that nobody of ours wrote.
-pub(super) fn damaged() -> DbError {
-    DbError::Corrupt("a packed row that cannot be unpacked".into())
+pub(crate) fn damaged() -> PackError {
+    PackError::Corrupt("a packed row that cannot be unpacked".into())
 }
 
 impl<'a> Unpack<'a> {
     /// After the format.
-    pub(super) fn begin(bytes: &'a [u8]) -> Result<Self, DbError> {
+    pub(crate) fn begin(bytes: &'a [u8]) -> Result<Self, PackError> {
         match bytes.split_first() {
             Some((&FORMAT, rest)) => Ok(Self(rest)),
             _ => Err(damaged()),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DbError> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], PackError> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or_else(damaged)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, DbError> {
+    pub(crate) fn number(&mut self) -> Result<u64, PackError> {
         let (mut number, mut shift) = (0, 0);
         loop {
             let (&byte, rest) = self.0.split_first().ok_or_else(damaged)?;
@@ -81,33 +81,33 @@ impl<'a> Unpack<'a> {
         }
     }
 
-    pub(super) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, DbError> {
+    pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, PackError> {
         T::try_from(self.number()?).map_err(|_| damaged())
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, DbError> {
+    pub(crate) fn signed(&mut self) -> Result<i64, PackError> {
         let number = self.number()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DbError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], PackError> {
         self.take(N)?.try_into().map_err(|_| damaged())
     }
 
-    pub(super) fn fixed(&mut self) -> Result<i64, DbError> {
+    pub(crate) fn fixed(&mut self) -> Result<i64, PackError> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn time(&mut self, there: bool) -> Result<Option<Timestamp>, DbError> {
+    pub(crate) fn time(&mut self, there: bool) -> Result<Option<Timestamp>, PackError> {
         if there { Ok(Some(Timestamp(self.fixed()?))) } else { Ok(None) }
     }
 
-    pub(super) fn text(&mut self) -> Result<Arc<str>, DbError> {
+    pub(crate) fn text(&mut self) -> Result<Arc<str>, PackError> {
         let length = self.small()?;
         Ok(std::str::from_utf8(self.take(length)?).map_err(|_| damaged())?.into())
     }
 
-    pub(super) fn positions(&mut self) -> Result<Box<[u16]>, DbError> {
+    pub(crate) fn positions(&mut self) -> Result<Box<[u16]>, PackError> {
         let length: usize = self.small()?;
         (0..length).map(|_| self.small()).collect()
     }

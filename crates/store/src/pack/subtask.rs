@@ -12,8 +12,8 @@ use regatta_model::subtask::{Holder, State, SubtaskHead, SubtaskRow};
 use regatta_model::{LaneKey, Span, SubtaskId, SubtaskKey, Timestamp, WorkerId, WorkerKey};
 use uuid::Uuid;
 
+use super::PackError;
 use super::bytes::{FORMAT, Unpack, damaged, push_fixed, push_number, push_positions, push_signed, push_text};
-use super::error::DbError;
 
 // Which of the values that may be missing are there.
 const DUE: u64 = 1;
@@ -29,7 +29,7 @@ const SIMULATED: u64 = 1 << 9;
 const RAN: u64 = 1 << 10;
 
 /// What of a subtask changes, without what stands in columns, into `out`, which is emptied first.
-pub(super) fn changing(row: &SubtaskRow, out: &mut Vec<u8>) {
+pub(crate) fn changing(row: &SubtaskRow, out: &mut Vec<u8>) {
     let bit = |there: bool, bit: u64| if there { bit } else { 0 };
     let there = bit(row.due_at.is_some(), DUE)
         | bit(row.lease_expires_at.is_some(), LEASE)
@@ -76,21 +76,21 @@ pub(super) fn changing(row: &SubtaskRow, out: &mut Vec<u8>) {
 }
 
 /// When a sweep must look at the subtask whose `changing` this is.
-pub(super) fn due_at(changing: &[u8]) -> Result<Option<Timestamp>, DbError> {
+pub(crate) fn due_at(changing: &[u8]) -> Result<Option<Timestamp>, PackError> {
     let mut from = Unpack::begin(changing)?;
     let there = from.number()?;
     from.time(there & DUE != 0)
 }
 
 /// What stands in columns of its own.
-pub(super) struct Columns {
-    pub(super) state: State,
-    pub(super) rank: i64,
-    pub(super) worker: Option<WorkerKey>,
+pub(crate) struct Columns {
+    pub(crate) state: State,
+    pub(crate) rank: i64,
+    pub(crate) worker: Option<WorkerKey>,
 }
 
 /// A row from its columns and what [`changing`] packed.
-pub(super) fn row(head: SubtaskHead, columns: &Columns, changing: &[u8]) -> Result<SubtaskRow, DbError> {
+pub(crate) fn row(head: SubtaskHead, columns: &Columns, changing: &[u8]) -> Result<SubtaskRow, PackError> {
     let mut from = Unpack::begin(changing)?;
     let there = from.number()?;
     let due_at = from.time(there & DUE != 0)?;
@@ -149,7 +149,7 @@ pub(super) fn row(head: SubtaskHead, columns: &Columns, changing: &[u8]) -> Resu
 }
 
 /// What of a subtask never changes, without what stands in columns, into `out`, which is emptied first.
-pub(super) fn head(head: &SubtaskHead, out: &mut Vec<u8>) {
+pub(crate) fn head(head: &SubtaskHead, out: &mut Vec<u8>) {
     out.clear();
     out.push(FORMAT);
     out.push(head.complexity);
@@ -162,13 +162,13 @@ pub(super) fn head(head: &SubtaskHead, out: &mut Vec<u8>) {
 }
 
 /// A head from its columns and what [`head`] packed.
-pub(super) fn unpack_head(
+pub(crate) fn unpack_head(
     key: SubtaskKey,
     id: SubtaskId,
     lane: LaneKey,
     name: Arc<str>,
     packed: &[u8],
-) -> Result<SubtaskHead, DbError> {
+) -> Result<SubtaskHead, PackError> {
     let mut from = Unpack::begin(packed)?;
     let [complexity] = from.array()?;
     Ok(SubtaskHead {

@@ -15,24 +15,24 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::PackError;
 use super::bytes::{FORMAT, Unpack, damaged, push_fixed, push_number, push_signed, push_text};
-use super::error::DbError;
-use super::packed;
+use super::subtask as packed;
 
 /// An event as it is kept.
 #[derive(Debug, PartialEq)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Its number.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// When.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     /// What changed.
-    pub(super) changed: Changed,
+    pub(crate) changed: Changed,
 }
 
 /// What changed, and into what.
 #[derive(Debug, PartialEq)]
-pub(super) enum Changed {
+pub(crate) enum Changed {
     /// The task.
     Task(TaskRecord),
     /// The subtask at a position; with what never changed of it, when its row is gone.
@@ -49,13 +49,13 @@ const SIMULATED: u64 = 1 << 6;
 const HEAD: u64 = 1 << 7;
 
 /// Begins a BLOB of records in `out`.
-pub(super) fn begin(out: &mut Vec<u8>) {
+pub(crate) fn begin(out: &mut Vec<u8>) {
     out.clear();
     out.push(FORMAT);
 }
 
 /// Adds a change of the task.
-pub(super) fn push_task(out: &mut Vec<u8>, seq: u64, at: Timestamp, record: &TaskRecord) {
+pub(crate) fn push_task(out: &mut Vec<u8>, seq: u64, at: Timestamp, record: &TaskRecord) {
     push_number(out, seq);
     push_fixed(out, at.0);
     push_number(out, 0);
@@ -64,7 +64,7 @@ pub(super) fn push_task(out: &mut Vec<u8>, seq: u64, at: Timestamp, record: &Tas
 }
 
 /// Adds a change of the subtask at `position`.
-pub(super) fn push_subtask(
+pub(crate) fn push_subtask(
     out: &mut Vec<u8>,
     seq: u64,
     at: Timestamp,
@@ -109,7 +109,7 @@ pub(super) fn push_subtask(
 }
 
 /// The records of a row, of this version or of one before it.
-pub(super) fn read(task: &TaskHead, json: &str, packed: Option<&[u8]>) -> Result<Vec<Record>, DbError> {
+pub(crate) fn read(task: &TaskHead, json: &str, packed: Option<&[u8]>) -> Result<Vec<Record>, PackError> {
     let Some(packed) = packed else { return read_json(task, json) };
     let mut from = Unpack::begin(packed)?;
     let mut records = Vec::new();
@@ -128,7 +128,7 @@ pub(super) fn read(task: &TaskHead, json: &str, packed: Option<&[u8]>) -> Result
     Ok(records)
 }
 
-fn subtask(task: &TaskHead, position: u16, at: Timestamp, from: &mut Unpack<'_>) -> Result<Changed, DbError> {
+fn subtask(task: &TaskHead, position: u16, at: Timestamp, from: &mut Unpack<'_>) -> Result<Changed, PackError> {
     let there = from.number()?;
     let [status, progress] = from.array()?;
     let attempt = from.small()?;
@@ -138,7 +138,7 @@ fn subtask(task: &TaskHead, position: u16, at: Timestamp, from: &mut Unpack<'_>)
     };
     let tool = if there & TOOL != 0 { Some(from.text()?) } else { None };
     let error = if there & ERROR != 0 { Some(from.text()?) } else { None };
-    let mut time = |bit: u64| -> Result<Option<Timestamp>, DbError> {
+    let mut time = |bit: u64| -> Result<Option<Timestamp>, PackError> {
         Ok(if there & bit != 0 { Some(Timestamp(at.0.wrapping_sub(from.signed()?))) } else { None })
     };
     let [queued_at, started_at, completed_at] = [time(QUEUED)?, time(STARTED)?, time(COMPLETED)?];
@@ -202,8 +202,8 @@ impl JsonHead {
     }
 }
 
-fn read_json(task: &TaskHead, json: &str) -> Result<Vec<Record>, DbError> {
-    let unreadable = |error| DbError::Corrupt(format!("events that cannot be read ({error})"));
+fn read_json(task: &TaskHead, json: &str) -> Result<Vec<Record>, PackError> {
+    let unreadable = |error| PackError::Corrupt(format!("events that cannot be read ({error})"));
     let records: Vec<JsonRecord<'_>> = serde_json::from_str(json).map_err(unreadable)?;
     let record = |JsonRecord(seq, at, position, record, head): JsonRecord<'_>| {
         let changed = match position {

@@ -11,18 +11,18 @@ use tokio::sync::oneshot;
 use crate::{StoreError, Timed};
 
 /// A command and who waits for its answer.
-pub(super) struct Job {
-    pub(super) now: Timestamp,
-    pub(super) command: Command,
-    pub(super) queued: Instant,
-    pub(super) answer: oneshot::Sender<Result<Timed<Answer>, StoreError>>,
+pub(crate) struct Job {
+    pub(crate) now: Timestamp,
+    pub(crate) command: Command,
+    pub(crate) queued: Instant,
+    pub(crate) answer: oneshot::Sender<Result<Timed<Answer>, StoreError>>,
     rows: usize,
     /// Its place in the order of arrival, given when it is queued.
     number: u64,
 }
 
 impl Job {
-    pub(super) fn new(
+    pub(crate) fn new(
         now: Timestamp,
         command: Command,
     ) -> (Self, oneshot::Receiver<Result<Timed<Answer>, StoreError>>) {
@@ -102,7 +102,7 @@ struct Waiting {
 }
 
 /// The queue between callers and the writer.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
     limit: usize,
@@ -110,11 +110,11 @@ pub(super) struct Queue {
 
 impl Queue {
     /// At most `limit` rows may wait in each class.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { waiting: Mutex::default(), arrived: Condvar::new(), limit }
     }
 
-    pub(super) fn push(&self, mut job: Job) -> Result<(), StoreError> {
+    pub(crate) fn push(&self, mut job: Job) -> Result<(), StoreError> {
         let class = class(&job.command);
         let mut waiting = self.waiting.lock();
         if waiting.closed {
@@ -139,7 +139,7 @@ impl Queue {
     /// the order is that of arrival, so that a worker's last lines of log come before its result.
     /// `None` when the queue is closed and empty, or with `patience` when nothing came in that time
     /// (then `Some` of an empty group).
-    pub(super) fn take(&self, patience: Option<Duration>) -> Option<Vec<Job>> {
+    pub(crate) fn take(&self, patience: Option<Duration>) -> Option<Vec<Job>> {
         let mut waiting = self.waiting.lock();
         while waiting.jobs.iter().all(VecDeque::is_empty) {
             if waiting.closed {
@@ -180,17 +180,17 @@ impl Queue {
     }
 
     /// Commands that wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.lock().jobs.iter().map(VecDeque::len).sum()
     }
 
     /// Whether nothing more is taken: the store was closed, or its writer is gone.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.waiting.lock().closed
     }
 
     /// Takes nothing more and lets go of what waits: its callers are told that the store is closed.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         let mut waiting = self.waiting.lock();
         waiting.closed = true;
         let jobs = std::mem::take(&mut waiting.jobs);
@@ -199,7 +199,7 @@ impl Queue {
     }
 
     /// Takes nothing more; what waits is still done.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
         self.arrived.notify_all();
     }

@@ -1,0 +1,147 @@
+//! The writer's connection: statements prepared once, each waited for by the thread that asks, with a limit of time.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use super::connect::Connector;
+use super::error::DbError;
+use super::sql;
+
+/// A result of the connection.
+pub(super) type Result<T> = std::result::Result<T, DbError>;
+
+/// A value bound to a statement.
+pub(super) type Param = Box<dyn ToSql + Sync>;
+
+/// What the planner may not do. Prepared while tables are small it would read them whole for ever; with these, and with
+/// statements that name keys as arrays, it has only the indexes. Writers wait for locks, so they wait with a limit; and
+/// one that is stopped in the middle of a transaction loses it rather than hold the rest up.
+const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
+     SET enable_mergejoin = off; SET enable_bitmapscan = off; SET jit = off; SET synchronous_commit = on; \
+     SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'";
+
+/// Longer than PostgreSQL itself lets a statement run.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// See the module.
+pub(super) struct Link {
+    runtime: Runtime,
+    connector: Connector,
+    open: Option<Open>,
+}
+
+struct Open {
+    client: Client,
+    statements: HashMap<&'static str, Statement>,
+    shard: i64,
+}
+
+/// Statements that are sent one behind the other without waiting for answers in between.
+#[derive(Default)]
+pub(super) struct Batch {
+    statements: Vec<(&'static str, Vec<Param>)>,
+}
+
+impl Batch {
+    pub(super) fn add(&mut self, sql: &'static str, params: Vec<Param>) {
+        self.statements.push((sql, params));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>) -> Result<T> {
+    timeout(PATIENCE, work).await.map_err(|_| DbError::Late(PATIENCE.as_secs()))?.map_err(DbError::from)
+}
+
+fn refs(params: &[Param]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|param| &**param).collect()
+}
+
+impl Link {
+    pub(super) fn new(connector: Connector) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime, connector, open: None })
+    }
+
+    /// Connects where there is no connection.
+    pub(super) fn connect(&mut self) -> Result<()> {
+        if self.open.as_ref().is_some_and(|open| !open.client.is_closed()) {
+            return Ok(());
+        }
+        self.open = None;
+        let open = self.runtime.block_on(async {
+            let client = self.connector.connect("writer").await?;
+            in_time(client.batch_execute(SETTINGS)).await?;
+            let shard = in_time(client.query_one(sql::TAKE_SHARD, &[])).await?.try_get(0)?;
+            Ok::<_, DbError>(Open { client, statements: HashMap::new(), shard })
+        })?;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Gives the connection up; PostgreSQL undoes what was not committed.
+    pub(super) fn disconnect(&mut self) {
+        self.open = None;
+    }
+
+    /// The rows of the counters that are this connection's alone.
+    pub(super) fn shard(&self) -> Result<i64> {
+        Ok(self.open()?.shard)
+    }
+
+    fn open(&self) -> Result<&Open> {
+        self.open.as_ref().ok_or_else(|| DbError::Unreachable("the connection was lost".into()))
+    }
+
+    fn prepare(&mut self, sql: &'static str) -> Result<Statement> {
+        let Self { runtime, open, .. } = self;
+        let open = open.as_mut().ok_or_else(|| DbError::Unreachable("the connection was lost".into()))?;
+        if let Some(statement) = open.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = runtime.block_on(in_time(open.client.prepare(sql)))?;
+        open.statements.insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// All rows of a statement.
+    pub(super) fn query(&mut self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let statement = self.prepare(sql)?;
+        self.runtime.block_on(in_time(self.open()?.client.query(&statement, params)))
+    }
+
+    /// How many rows a statement changed.
+    pub(super) fn execute(&mut self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        let statement = self.prepare(sql)?;
+        self.runtime.block_on(in_time(self.open()?.client.execute(&statement, params)))
+    }
+
+    /// Statements that must all succeed; the rows of each.
+    pub(super) fn pipeline(&mut self, batch: &Batch) -> Result<Vec<Vec<Row>>> {
+        let statements: Vec<Statement> =
+            batch.statements.iter().map(|(sql, _)| self.prepare(sql)).collect::<Result<_>>()?;
+        let client = &self.open()?.client;
+        self.runtime.block_on(async {
+            let params: Vec<_> = batch.statements.iter().map(|(_, params)| refs(params)).collect();
+            let queries =
+                statements.iter().zip(&params).map(|(statement, params)| client.query(statement, params.as_slice()));
+            in_time(try_join_all(queries)).await
+        })
+    }
+
+    /// A statement without parameters or rows: the borders of transactions.
+    pub(super) fn simple(&mut self, sql: &'static str) -> Result<()> {
+        let client = &self.open()?.client;
+        self.runtime.block_on(in_time(client.batch_execute(sql)))
+    }
+}

@@ -1,0 +1,184 @@
+//! The beginning of a transaction: locks in their order, and everything that is known to be needed, in few round trips.
+
+use std::collections::{BTreeSet, HashSet};
+
+use regatta_model::ledger::Remembered;
+use regatta_model::subtask::State;
+use regatta_model::{SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
+use uuid::Uuid;
+
+use super::PostgresRows;
+use super::subtasks::block;
+use crate::postgres::error::DbError;
+use crate::postgres::link::{Batch, Result};
+use crate::postgres::wanted::Wanted;
+use crate::postgres::{codec, sql};
+
+impl PostgresRows {
+    /// Begins a transaction, takes what is wanted, and says what time it is in the database.
+    pub(in crate::postgres) fn begin(&mut self, wanted: &Wanted) -> Result<Timestamp> {
+        self.link.simple("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        let mut batch = Batch::default();
+        if !wanted.names.is_empty() {
+            batch.add(sql::LOCK_NAMES, vec![Box::new(wanted.names.iter().copied().collect::<Vec<i64>>())]);
+        }
+        let keys = wanted.new_tasks.saturating_sub(self.known.spare_keys.len());
+        if keys > 0 {
+            batch.add(sql::NEXT_TASK_KEYS, vec![Box::new(keys as i64)]);
+        }
+        if !batch.is_empty() {
+            let answers = self.link.pipeline(&batch)?;
+            if keys > 0 {
+                // The next is taken from the end.
+                for row in answers.last().into_iter().flatten() {
+                    self.known.spare_keys.insert(0, codec::get(row, 0)?);
+                }
+            }
+        }
+        self.read_remembered(wanted)?;
+        let mut worker_keys = wanted.worker_keys.clone();
+        let mut task_keys = wanted.task_keys.clone();
+        let leases_of = self.find_workers(wanted, &mut worker_keys)?;
+        if !leases_of.is_empty() {
+            let keys: Vec<i64> = leases_of.iter().map(|key| key.0).collect();
+            for row in self.link.query(sql::TASKS_LEASED_BY, &[&keys])? {
+                task_keys.insert(TaskKey(codec::get(&row, 0)?));
+            }
+        }
+        let mut due: Vec<SubtaskKey> = Vec::new();
+        if let Some((now, limit)) = wanted.due {
+            for row in self.link.query(sql::DUE, &[&now.0, &i64::from(limit)])? {
+                due.push(SubtaskKey(codec::get(&row, 0)?));
+            }
+        }
+        if wanted.all_leases {
+            for row in self.link.query(sql::LEASED, &[])? {
+                task_keys.insert(SubtaskKey(codec::get(&row, 0)?).task());
+            }
+        }
+        self.wait_for_tasks(wanted, &task_keys)?;
+        if !due.is_empty() {
+            // What another holds is looked at next time.
+            let keys: Vec<i64> = due.iter().map(|key| key.task().0).collect::<BTreeSet<_>>().into_iter().collect();
+            let rows = self.link.query(sql::LOCK_TASKS_SKIP, &[&keys])?;
+            self.take_tasks(&rows)?;
+            due.retain(|key| self.tasks.contains_key(&key.task()));
+            self.load_subtasks(&due)?;
+        }
+        self.load_wanted(wanted)?;
+        // Whoever holds what is loaded may lose it, or is asked who it is.
+        let named: HashSet<SubtaskKey> = wanted.subtasks.iter().filter_map(|&id| self.known_key(id)).collect();
+        for (key, entry) in &self.subtasks {
+            if let Some(holder) = &entry.row.holder
+                && (entry.row.state == State::Leased || named.contains(key))
+            {
+                worker_keys.insert(holder.worker);
+            }
+        }
+        if !worker_keys.is_empty() {
+            let keys: Vec<i64> = worker_keys.iter().map(|key| key.0).collect();
+            let rows = self.link.query(sql::LOCK_WORKERS, &[&keys])?;
+            self.take_workers(&rows)?;
+        }
+        let now = self.link.query(sql::NOW, &[])?;
+        codec::sure_time(now.first().ok_or_else(|| DbError::Missing("PostgreSQL's time".into()))?, 0)
+    }
+
+    fn known_key(&self, id: regatta_model::SubtaskId) -> Option<SubtaskKey> {
+        let task = self.known.task_keys.get(&id.task())?;
+        Some(task.subtask(id.position()))
+    }
+
+    fn read_remembered(&mut self, wanted: &Wanted) -> Result<()> {
+        if wanted.idempotency.is_empty() {
+            return Ok(());
+        }
+        let scopes: Vec<String> = wanted.idempotency.iter().map(|(scope, _)| scope.to_string()).collect();
+        let names: Vec<String> = wanted.idempotency.iter().map(|(_, name)| name.to_string()).collect();
+        for row in self.link.query(sql::REMEMBERED, &[&scopes, &names])? {
+            let ids: Vec<Uuid> = codec::get(&row, 3)?;
+            let tasks = ids.into_iter().map(|id| {
+                TaskId::from_uuid(id)
+                    .ok_or_else(|| DbError::Corrupt("an idempotency key with an id that is no task's".into()))
+            });
+            let made = Remembered {
+                body: codec::get::<i64>(&row, 2)? as u64,
+                tasks: tasks.collect::<Result<_>>()?,
+                at: codec::sure_time(&row, 4)?,
+            };
+            self.remembered.insert((codec::text(&row, 0)?, codec::text(&row, 1)?), made);
+        }
+        Ok(())
+    }
+
+    /// Keys of the workers that are named, into `keys`; those of whom every lease is wanted.
+    fn find_workers(&mut self, wanted: &Wanted, keys: &mut BTreeSet<WorkerKey>) -> Result<BTreeSet<WorkerKey>> {
+        let mut leases_of = BTreeSet::new();
+        if !wanted.workers.is_empty() {
+            let ids: Vec<Uuid> = wanted.workers.iter().map(|id| id.uuid()).collect();
+            for row in self.link.query(sql::WORKERS_BY_UUID, &[&ids])? {
+                let (key, id) = (WorkerKey(codec::get(&row, 0)?), WorkerId(codec::get(&row, 1)?));
+                keys.insert(key);
+                self.worker_keys.insert(id, key);
+                if wanted.leases_of.contains(&id) {
+                    leases_of.insert(key);
+                }
+            }
+            let unknown = wanted.workers.iter().filter(|id| !self.worker_keys.contains_key(id));
+            self.no_workers.extend(unknown.copied().collect::<Vec<_>>());
+        }
+        if !wanted.machines.is_empty() {
+            let names: Vec<String> = wanted.machines.iter().map(|machine| machine.to_string()).collect();
+            self.machines.extend(wanted.machines.iter().map(|machine| (machine.clone(), None)));
+            for row in self.link.query(sql::WORKERS_BY_MACHINE, &[&names])? {
+                let key = WorkerKey(codec::get(&row, 0)?);
+                keys.insert(key);
+                leases_of.insert(key);
+                self.machines.insert(codec::text(&row, 1)?, Some(key));
+            }
+        }
+        Ok(leases_of)
+    }
+
+    fn wait_for_tasks(&mut self, wanted: &Wanted, keys: &BTreeSet<TaskKey>) -> Result<()> {
+        if wanted.tasks.is_empty() && keys.is_empty() {
+            return Ok(());
+        }
+        let mut keys: BTreeSet<i64> = keys.iter().map(|key| key.0).collect();
+        let mut ids: Vec<Uuid> = Vec::new();
+        for id in &wanted.tasks {
+            match self.known.task_keys.get(id) {
+                Some(key) => drop(keys.insert(key.0)),
+                None => ids.push(id.uuid()),
+            }
+        }
+        let keys: Vec<i64> = keys.into_iter().collect();
+        let rows = match ids.is_empty() {
+            true => self.link.query(sql::LOCK_TASKS, &[&keys])?,
+            false => self.link.query(sql::LOCK_TASKS_BY_UUID, &[&keys, &ids])?,
+        };
+        self.take_tasks(&rows)?;
+        let locked: HashSet<TaskId> = self.tasks.values().map(|entry| entry.row.head.id).collect();
+        self.no_tasks.extend(wanted.tasks.iter().filter(|id| !locked.contains(id)));
+        Ok(())
+    }
+
+    /// Loads the subtasks that are named, with what is near them.
+    fn load_wanted(&mut self, wanted: &Wanted) -> Result<()> {
+        let mut blocks: BTreeSet<i64> =
+            wanted.subtasks.iter().filter_map(|&id| self.known_key(id)).map(block).collect();
+        for id in &wanted.plans {
+            if let Some(&task) = self.known.task_keys.get(id)
+                && let Some(entry) = self.tasks.get(&task)
+            {
+                blocks.extend((0..entry.row.total).map(|position| block(task.subtask(position as u16))));
+            }
+        }
+        for &(id, first, end) in &wanted.chunks {
+            if let Some(&task) = self.known.task_keys.get(&id) {
+                blocks.extend((first..end).map(|position| block(task.subtask(position))));
+            }
+        }
+        self.load_blocks(blocks)
+    }
+}

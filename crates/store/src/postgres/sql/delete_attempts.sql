@@ -1,0 +1,1 @@
+DELETE FROM attempts WHERE subtask BETWEEN $1 AND $2

@@ -1,0 +1,1 @@
+DELETE FROM leftovers WHERE task = $1

@@ -1,0 +1,1 @@
+DELETE FROM logs WHERE key BETWEEN $1 AND $2

@@ -1,0 +1,1 @@
+DELETE FROM worker_samples WHERE worker = ANY($1) AND at <= $2

@@ -1,0 +1,1 @@
+DELETE FROM worker_profiles WHERE key = ANY($1)

@@ -1,0 +1,1 @@
+DELETE FROM events WHERE ctid = ANY(ARRAY(SELECT ctid FROM events WHERE key BETWEEN $1 AND $2 ORDER BY key LIMIT $3))

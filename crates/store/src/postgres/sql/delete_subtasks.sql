@@ -1,0 +1,1 @@
+DELETE FROM subtasks WHERE key BETWEEN $1 AND $2

@@ -1,0 +1,1 @@
+DELETE FROM task_state WHERE key = $1

@@ -1,0 +1,1 @@
+DELETE FROM relay WHERE at < clock_timestamp() - make_interval(secs => $1)

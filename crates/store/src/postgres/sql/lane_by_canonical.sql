@@ -1,0 +1,1 @@
+SELECT key FROM lanes WHERE canonical = $1

@@ -1,0 +1,1 @@
+SELECT key, canonical FROM lanes WHERE key > $1 ORDER BY key

@@ -1,0 +1,1 @@
+SELECT key FROM subtasks WHERE state = 3 ORDER BY key

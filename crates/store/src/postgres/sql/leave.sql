@@ -1,0 +1,1 @@
+INSERT INTO leftovers (task) VALUES ($1)

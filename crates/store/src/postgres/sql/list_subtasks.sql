@@ -1,0 +1,5 @@
+SELECT s.key, s.state, s.lane, s.rank, s.worker, s.changing, s.head, s.name
+FROM subtasks s
+WHERE s.key BETWEEN $1 AND $2
+ORDER BY s.key
+LIMIT $3

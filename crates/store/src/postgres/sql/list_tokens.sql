@@ -1,0 +1,1 @@
+SELECT id, hash, role, name, created_at, revoked_at FROM tokens ORDER BY id

@@ -1,0 +1,1 @@
+SELECT key, profile FROM worker_profiles WHERE key = ANY($1)

@@ -1,0 +1,1 @@
+SELECT body FROM relay WHERE id = $1

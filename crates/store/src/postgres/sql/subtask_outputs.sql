@@ -1,0 +1,1 @@
+SELECT key, name, output FROM subtasks WHERE key = ANY($1)

@@ -1,0 +1,1 @@
+SELECT key, description, input FROM subtask_texts WHERE key = ANY($1)

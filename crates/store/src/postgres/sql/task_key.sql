@@ -1,0 +1,1 @@
+SELECT key FROM tasks WHERE uuid = $1

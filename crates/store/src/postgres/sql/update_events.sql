@@ -1,0 +1,1 @@
+UPDATE events SET packed = $2 WHERE key = $1

@@ -1,0 +1,1 @@
+SELECT key FROM workers WHERE uuid = $1

@@ -1,0 +1,1 @@
+SELECT key, uuid FROM workers WHERE uuid = ANY($1)
