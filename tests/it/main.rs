@@ -14,6 +14,7 @@ mod kill;
 mod load;
 mod locust;
 mod machine;
+mod nodes;
 mod output;
 mod overload;
 mod perf;

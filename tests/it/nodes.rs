@@ -1,0 +1,115 @@
+//! Several servers on one PostgreSQL, as real processes: one system, whichever of them is asked, and whichever of them dies.
+
+use regatta_services::{Database, Postgres, Stop, database};
+use rustix::process::Signal;
+
+use crate::rig::{Home, Platform, until};
+
+/// A server on this database.
+fn node(url: &str) -> Platform {
+    Platform::start(Home::new(), &["serve", "--listen", "localhost:0", "--database", url])
+}
+
+fn nodes<const N: usize>(database: &Database) -> [Platform; N] {
+    std::array::from_fn(|_| node(database.url()))
+}
+
+/// Waits until a node knows of the worker with this name.
+fn sees(node: &Platform, worker: &str) {
+    until("the worker", || {
+        let list = node.run(&["workers", "list", "--json"]);
+        (list.code == Some(0) && list.stdout.contains(worker)).then_some(())
+    });
+}
+
+#[test]
+fn two_nodes_are_one_system() {
+    let Some(database) = database("nodes::two_nodes_are_one_system") else { return };
+    let [first, second] = nodes(&database);
+    let _worker = first.worker("at the first");
+    sees(&second, "at the first");
+    // Watched over a WebSocket of the node at which the worker is not.
+    let watched = second.run(&["task", "submit", "--watch", "--", "sh", "-c", "echo said; echo '{\"n\":7}'"]).ok();
+    assert!(watched.stdout.contains("said") && watched.stdout.contains("\"n\": 7"), "{watched:?}");
+    // Long enough for news of it to be too long for a notification.
+    let long = format!("seq 1 2000; echo '{{\"text\":\"{}\"}}'", "x".repeat(9_000));
+    let watched = second.run(&["task", "submit", "--watch", "--", "sh", "-c", &long]).ok();
+    assert!(watched.stdout.contains("2000"), "{watched:?}");
+    // What runs at one node is stopped by a word at the other.
+    let id = second.submit_shell("sleep 600");
+    until("it runs", || (first.task(&id)["subtasks"][0]["status"] == "in_progress").then_some(()));
+    second.run(&["task", "cancel", &id]).ok();
+    until("its process is stopped", || {
+        let worker = first.run(&["workers", "list", "--json"]).ok().json();
+        (worker[0]["busy_slots"] == 0 || worker["workers"][0]["busy_slots"] == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_node_that_is_killed_takes_nothing_with_it() {
+    let Some(database) = database("nodes::a_node_that_is_killed") else { return };
+    let [mut first, second] = nodes(&database);
+    let _worker = second.worker("at the second");
+    sees(&second, "at the second");
+    let ids: Vec<String> = (0..8).map(|n| first.submit_shell(&format!("sleep 0.2; echo '{{\"n\":{n}}}'"))).collect();
+    first.process.kill();
+    for (n, id) in ids.iter().enumerate() {
+        let task = second.ended(id);
+        assert_eq!(task["status"], "completed", "{task}");
+        assert_eq!(task["subtasks"][0]["attempt"], 1, "{n}: done once: {task}");
+    }
+}
+
+#[test]
+fn a_database_that_restarts_is_found_again_by_its_nodes() {
+    let Some(mut server) = Postgres::start_with("nodes::a_database_that_restarts", &["fsync=on"], &[]) else { return };
+    let nodes = [node(&server.url()), node(&server.url())];
+    let _worker = nodes[0].worker("the worker");
+    sees(&nodes[1], "the worker");
+    let before = nodes[1].submit_shell("sleep 1; echo '{\"n\":1}'");
+    for how in [Stop::Fast, Stop::Immediate] {
+        server.stop(how);
+        let down = nodes[0].run(&["status"]);
+        assert_ne!(down.code, Some(0), "{down:?}");
+        server.resume();
+        until("both nodes to answer", || nodes.iter().all(|node| node.run(&["status"]).code == Some(0)).then_some(()));
+    }
+    assert_eq!(nodes[0].ended(&before)["status"], "completed");
+    let after = until("a task to be taken", || {
+        let made = nodes[1].run(&["task", "submit", "--json", "--", "true"]);
+        (made.code == Some(0)).then(|| made.json()["task_id"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(nodes[0].ended(&after)["status"], "completed");
+}
+
+#[test]
+fn a_node_that_is_stopped_past_its_leases_does_nothing_twice() {
+    let Some(database) = database("nodes::a_node_that_is_stopped") else { return };
+    let stopped = Platform::start(
+        Home::new(),
+        &["serve", "--listen", "localhost:0", "--database", database.url(), "--lease-seconds", "4"],
+    );
+    let other = Platform::start(
+        Home::new(),
+        &["serve", "--listen", "localhost:0", "--database", database.url(), "--lease-seconds", "4"],
+    );
+    let _worker = other.worker("at the other");
+    sees(&other, "at the other");
+    let ids: Vec<String> = (0..4).map(|_| stopped.submit_shell("sleep 1; echo '{\"n\":1}'")).collect();
+    stopped.process.signal(Signal::STOP);
+    for id in &ids {
+        let task = other.ended(id);
+        assert_eq!((&task["status"], &task["subtasks"][0]["attempt"]), (&"completed".into(), &1.into()), "{task}");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    stopped.process.signal(Signal::CONT);
+    // What it knew is old; what it does is right.
+    let id = until("the node that was stopped to work again", || {
+        let made = stopped.run(&["task", "submit", "--json", "--", "true"]);
+        (made.code == Some(0)).then(|| made.json()["task_id"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(stopped.ended(&id)["status"], "completed");
+    for id in &ids {
+        assert_eq!(stopped.task(id)["subtasks"][0]["attempt"], 1);
+    }
+}
