@@ -23,7 +23,7 @@ help: ## show this
 	@echo "First steps: make up, then follow what it prints. README.md has the rest."
 
 # What the console is made of; its tests are not.
-WEB_SOURCES := $(shell find web/src web/scripts -type f ! -name '*.test.ts' ! -name schema.d.ts) web/index.html \
+WEB_SOURCES := $(shell find web/src web/scripts -type f ! -name '*.test.ts' ! -name schema.d.ts) web/index.html web/load.html \
 	web/package.json web/svelte.config.js web/tsconfig.json web/vite.config.ts crates/server/tests/it/snapshots/it__openapi__openapi.snap
 
 web: ## build the web console into web/dist, from where the binary takes it
