@@ -56,8 +56,10 @@ pub struct Serve {
     pub tls_key: Option<PathBuf>,
     /// Whether everyone who reaches the server may do everything, without tokens.
     pub insecure_no_auth: Option<bool>,
-    /// The store: `sqlite:PATH`.
+    /// The store: `sqlite:PATH`, `postgres://…`.
     pub database: Option<String>,
+    /// What servers on one PostgreSQL tell each other their news by: `redis://…`.
+    pub redis: Option<String>,
     /// How long a lease holds without renewal, in seconds.
     pub lease_seconds: Option<u32>,
     /// After how many days tasks that ended are forgotten.

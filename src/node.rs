@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use regatta_bus::relay::{Received, Transport};
-use regatta_bus::{Bus, LocalBus, RelayBus};
+use regatta_bus::{Bus, LocalBus, RedisTransport, RelayBus};
 use regatta_engine::tokens::mint;
 use regatta_engine::{CommitSink, RealWorld, Service as EngineService, Surroundings};
 use regatta_model::Timestamp;
@@ -50,6 +50,8 @@ impl Retain {
 pub struct NodeOptions {
     /// The database.
     pub database: Database,
+    /// The Redis by which servers on one PostgreSQL tell each other their news; without it PostgreSQL does.
+    pub redis: Option<String>,
     /// Where to listen.
     pub listen: Vec<String>,
     /// How long a lease holds without renewal, in seconds.
@@ -90,7 +92,11 @@ impl NodeOptions {
             Database::Postgres(url) => {
                 // First: where there is no database there is nobody to hear.
                 postgres::migrate(url).await.map_err(store_failure)?;
-                Arc::new(RelayBus::over(Arc::new(Notifications(Relay::start(url).map_err(store_failure)?))))
+                let transport: Arc<dyn Transport> = match &self.redis {
+                    Some(redis) => Arc::new(RedisTransport::start(redis, Default::default()).map_err(Failure::usage)?),
+                    None => Arc::new(Notifications(Relay::start(url).map_err(store_failure)?)),
+                };
+                Arc::new(RelayBus::over(transport))
             }
         };
         let sink = CommitSink::new(bus);

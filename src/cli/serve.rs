@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use regatta_server::{Access, Tls};
 
-use super::database::DatabaseArgs;
+use super::database::{Database, DatabaseArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::logging::{self, LogArgs};
@@ -30,6 +30,7 @@ Examples:
   regatta serve
   regatta serve --listen localhost:9000 --database sqlite:/var/lib/regatta/regatta.db
   regatta serve --database postgres://regatta@db/regatta         many servers on one PostgreSQL
+  regatta serve --database postgres://regatta@db/regatta --redis redis://redis     and news between them by Redis
   regatta serve --retain-days 30 --retain-tasks 1000000         what ended is kept that long, and no more of it
   regatta serve --log-format json --log-level info,regatta_engine=debug
   regatta serve --listen 0.0.0.0:8000                           others may call it, with tokens
@@ -42,6 +43,10 @@ pub struct Serve {
 
     #[command(flatten)]
     database: DatabaseArgs,
+
+    /// What many servers on one PostgreSQL tell each other their news by: redis://, or rediss:// for TLS [default: PostgreSQL]
+    #[arg(long, value_name = "URL", env = "REGATTA_REDIS", hide_env_values = true)]
+    redis: Option<String>,
 
     /// How long a worker may be silent before its work goes to another [default: 90]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -83,6 +88,7 @@ impl Serve {
         let node = NodeOptions {
             listen: listen(self.listen, file.listen.as_deref()),
             database: database.clone(),
+            redis: redis(self.redis.or(file.redis.clone()), &database)?,
             lease_seconds: self.lease_seconds.or(file.lease_seconds),
             tls: tls(self.tls_cert.or(file.tls_cert.clone()), self.tls_key.or(file.tls_key.clone()))?,
             insecure_no_auth: self.insecure_no_auth || file.insecure_no_auth.unwrap_or(false),
@@ -121,6 +127,29 @@ impl Serve {
             () = signals.next() => Err(Failure::quiet(Exit::Interrupted)),
         }
     }
+}
+
+/// The Redis that was named. `REDIS_URL`, which other programs read too, counts where nothing of ours says anything and
+/// there can be other servers.
+fn redis(named: Option<String>, database: &Database) -> Result<Option<String>, Failure> {
+    let shared = matches!(database, Database::Postgres(_));
+    let url = match named {
+        Some(_) if !shared => {
+            return Err(Failure::usage("Redis carries news between servers, and a database in a file has only one")
+                .hint("leave --redis away, or name a PostgreSQL: --database postgres://USER:PASSWORD@HOST/NAME"));
+        }
+        Some(url) => url,
+        None => match std::env::var("REDIS_URL") {
+            Ok(url) if shared && !url.is_empty() => url,
+            _ => return Ok(None),
+        },
+    };
+    // Its words never quote the URL, which may hold a password.
+    regatta_bus::redis::check(&url).map_err(|error| {
+        Failure::usage(format!("this is no Redis: {error}"))
+            .hint("write it as redis://:PASSWORD@HOST:6379, or rediss:// for TLS")
+    })?;
+    Ok(Some(url))
 }
 
 /// The certificate and its key: both or none.

@@ -117,6 +117,7 @@ impl Up {
         let lease_seconds = self.lease_seconds.or(file.serve.lease_seconds);
         let first = listen.first().cloned().unwrap_or_default();
         let options = NodeOptions {
+            redis: None,
             database: Database::Sqlite(data.join("regatta.db")),
             listen,
             lease_seconds,

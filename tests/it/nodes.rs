@@ -1,8 +1,9 @@
 //! Several servers on one PostgreSQL, as real processes: one system, whichever of them is asked, and whichever of them dies.
 
-use regatta_services::{Database, Postgres, Stop, database};
+use regatta_services::{Database, Postgres, Redis, Stop, database};
 use rustix::process::Signal;
 
+use crate::http::call;
 use crate::rig::{Home, Platform, until};
 
 /// A server on this database.
@@ -112,4 +113,42 @@ fn a_node_that_is_stopped_past_its_leases_does_nothing_twice() {
     for id in &ids {
         assert_eq!(stopped.task(id)["subtasks"][0]["attempt"], 1);
     }
+}
+
+/// The word of `/health` for Redis.
+fn redis_of(node: &Platform) -> String {
+    let answer = call(&node.address(), "GET", "/health", None, &serde_json::Value::Null);
+    answer.map(|(_, health)| health["redis"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn news_by_redis_and_without_it_when_it_is_gone() {
+    let test = "nodes::news_by_redis";
+    let (Some(database), Some(mut redis)) = (database(test), Redis::start(test)) else { return };
+    let url = redis.url();
+    let arguments = ["serve", "--listen", "localhost:0", "--database", database.url(), "--redis", &url];
+    let nodes = [Platform::start(Home::new(), &arguments), Platform::start(Home::new(), &arguments)];
+    let _worker = nodes[0].worker("the worker");
+    sees(&nodes[1], "the worker");
+    let watched = nodes[1].run(&["task", "submit", "--watch", "--", "sh", "-c", "echo said"]).ok();
+    assert!(watched.stdout.contains("said"), "{watched:?}");
+    until("both to say so", || nodes.iter().all(|node| redis_of(node) == "connected").then_some(()));
+    redis.stop();
+    until("both to notice", || nodes.iter().all(|node| redis_of(node) == "disconnected").then_some(()));
+    // It goes on, only later: the worker's node finds the task by itself.
+    let id = nodes[1].submit_shell("echo later");
+    assert_eq!(nodes[1].ended(&id)["status"], "completed");
+    redis.resume();
+    until("both to be back", || nodes.iter().all(|node| redis_of(node) == "connected").then_some(()));
+    let watched = nodes[1].run(&["task", "submit", "--watch", "--", "sh", "-c", "echo again"]).ok();
+    assert!(watched.stdout.contains("again"), "{watched:?}");
+}
+
+#[test]
+fn a_redis_is_for_many_servers() {
+    let home = Home::new();
+    let ran = home.run(["serve", "--listen", "localhost:0", "--redis", "redis://localhost"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("has only one"), "{ran:?}");
+    let ran = home.run(["serve", "--database", "postgres://localhost:1/none", "--redis", "http://:hidden@h"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("no Redis") && !ran.stderr.contains("hidden"), "{ran:?}");
 }

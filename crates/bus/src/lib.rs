@@ -5,7 +5,7 @@
 //! Not here: WebSockets and frames (the server makes their text, [`Notice::frame`] keeps it), the store, policy.
 //!
 //! [`topic`] says who gets what, [`hub`] fans out in one process, [`local`] is the bus of a single node, [`relay`] that of
-//! several, over any [`relay::Transport`].
+//! several, over any [`relay::Transport`], of which [`redis`] is one.
 
 mod bus;
 pub mod hub;
@@ -14,6 +14,7 @@ mod mailbox;
 pub mod node;
 pub mod notice;
 pub mod progress;
+pub mod redis;
 pub mod relay;
 pub mod subscriber;
 pub mod topic;
@@ -22,6 +23,7 @@ pub use bus::{Bus, BusHealth};
 pub use local::LocalBus;
 pub use node::{NodeListener, NodeNews};
 pub use notice::{Body, Notice};
+pub use redis::RedisTransport;
 pub use relay::RelayBus;
 pub use subscriber::{Delivery, Subscriber};
 pub use topic::Topic;

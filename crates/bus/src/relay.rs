@@ -104,6 +104,7 @@ struct Shared {
     hub: Arc<Hub>,
     nodes: Nodes,
     outbox: Mutex<Message>,
+    room: usize,
     posted: Notify,
     connected: AtomicBool,
 }
@@ -125,12 +126,18 @@ impl Drop for RelayBus {
 impl RelayBus {
     /// A bus over this transport. Its loops run on the runtime that this is called on.
     pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self::with_room(transport, WAITING)
+    }
+
+    /// The same with room for so many commits that wait to be relayed.
+    pub fn with_room(transport: Arc<dyn Transport>, room: usize) -> Self {
         let shared = Arc::new(Shared {
             node: Uuid::now_v7(),
             transport,
             hub: Hub::new(),
             nodes: Nodes::default(),
             outbox: Mutex::default(),
+            room,
             posted: Notify::new(),
             connected: AtomicBool::new(true),
         });
@@ -198,16 +205,17 @@ async fn receive(shared: Arc<Shared>) {
             },
             Received::Break => Message { resync: true, ..Message::default() },
         };
+        // What was lost came before what is in the message.
+        if message.resync {
+            shared.hub.resync();
+            shared.nodes.resync();
+        }
         for effects in &message.effects {
             shared.nodes.publish(effects);
             shared.hub.publish(effects);
         }
         for &(worker, at) in &message.lines {
             shared.nodes.line_opened(worker, at);
-        }
-        if message.resync {
-            shared.hub.resync();
-            shared.nodes.resync();
         }
     }
 }
@@ -223,7 +231,7 @@ impl Bus for RelayBus {
         self.shared.nodes.publish(&effects);
         self.shared.hub.publish(&effects);
         self.post(|outbox| {
-            if outbox.effects.len() < WAITING {
+            if outbox.effects.len() < self.shared.room {
                 outbox.effects.push(effects);
             } else {
                 outbox.effects.clear();

@@ -158,7 +158,7 @@ impl Durable {
                 let accepted = results.get(&row.head.id);
                 if row.state == State::Completed {
                     assert!(accepted.is_none_or(|&epoch| epoch == row.epoch), "the result is the one acknowledged");
-                    assert_eq!(memory.outputs[&row.head.key], output(row.epoch).into(), "and it is whole");
+                    assert_eq!(*memory.outputs[&row.head.key], *output(row.epoch), "and it is whole");
                 } else {
                     assert!(accepted.is_none(), "a result that was acknowledged is gone: {row:?}");
                 }
