@@ -327,7 +327,7 @@ fn the_flags_of_locusts_users() {
 fn keys_steer_a_run() {
     let platform = Platform::serve();
     let file = scenario(&platform.home, "/api/v1/health");
-    let command = platform.command(&["load", "-H", &platform.url, "-f", &file, "-r", "1000"]);
+    let command = platform.command(&["load", "-H", &platform.url, "-f", &file, "-r", "1000", "--no-web"]);
     let mut terminal = Terminal::start(command, 120, 30);
     let users = |count: u64| {
         let beginning = format!("{count} users ");
@@ -374,7 +374,7 @@ fn the_built_in_classes_over_websockets() {
 #[test]
 fn what_cannot_be_run_is_told() {
     let home = Home::new();
-    let nobody = home.run(["load", "-H", "http://127.0.0.1:9", "-t", "1s"]);
+    let nobody = home.run(["load", "-H", "http://127.0.0.1:9", "-t", "1s", "--headless"]);
     assert_eq!(nobody.code, Some(3));
     assert!(nobody.stderr.contains("no server answers at http://127.0.0.1:9"), "{}", nobody.stderr);
     let python = home.run(["load", "-f", "locustfile.py"]);

@@ -71,6 +71,19 @@ enum Operator {
     Unequal,
 }
 
+/// What a threshold is made of, for those who draw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// Such as `http_req_duration`.
+    pub metric: &'a str,
+    /// Such as `p(95)`.
+    pub aggregate: &'a str,
+    /// The request's name.
+    pub name: Option<&'a str>,
+    /// The request's method.
+    pub method: Option<&'a str>,
+}
+
 /// How a threshold stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -191,6 +204,16 @@ impl Threshold {
             Metric::Duration | Metric::Service => Some(self.limit),
             _ => None,
         }
+    }
+
+    /// The metric and the figure of it that is compared, as they were written; the request that it speaks of, where it names one.
+    pub fn parts(&self) -> Parts<'_> {
+        let from = self.source.rfind('}').map_or(0, |brace| brace + 1);
+        let metric = self.source.split(['{', ':']).next().unwrap_or_default().trim();
+        let rest = self.source[from..].split_once(':').map_or("", |(_, rest)| rest.trim());
+        let aggregate = rest.split(['<', '>', '=', '!']).next().unwrap_or_default().trim();
+        let tag = |wanted: Tag| self.tags.iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| value.as_str());
+        Parts { metric, aggregate, name: tag(Tag::Name), method: tag(Tag::Method) }
     }
 
     /// Whether it speaks of this request.

@@ -47,6 +47,19 @@ const MISSING: &str = "<!doctype html>
 </html>
 ";
 
+/// The same for the page of a load test.
+const LOAD_MISSING: &str = "<!doctype html>
+<html lang=\"en\">
+<meta charset=\"utf-8\">
+<meta name=\"viewport\" content=\"width=device-width\">
+<title>regatta load</title>
+<h1>regatta load waits here</h1>
+<p>Its web page is not in this binary: it was built on a machine without Node.</p>
+<p>To get it, install Node 20.19 or newer (https://nodejs.org), then run <code>make up</code> in Regatta's folder again.</p>
+<p>Without it: <code>regatta load --headless</code>, or Locust's web API at this address, such as <code>POST /swarm</code>.</p>
+</html>
+";
+
 #[derive(RustEmbed)]
 #[folder = "../../web/dist/"]
 #[allow_missing = true]
@@ -64,18 +77,32 @@ pub(crate) async fn page(headers: HeaderMap) -> Response {
     index(built, &headers)
 }
 
+/// The page of a load test, which shares the console's files.
+pub fn load_page(headers: &HeaderMap) -> Response {
+    document(built, "load.html", LOAD_MISSING, headers)
+}
+
+/// A file that the load test's page names; `None` when there is none.
+pub fn load_file(file: &str, headers: &HeaderMap) -> Option<Response> {
+    named(built, file, headers).ok()
+}
+
 /// A file that the page names.
 pub(crate) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Result<Response> {
     named(built, &file, &headers)
 }
 
 fn index(find: Find, headers: &HeaderMap) -> Response {
-    let mut response = match packed(find, "index.html", headers) {
+    document(find, "index.html", MISSING, headers)
+}
+
+fn document(find: Find, name: &str, missing: &'static str, headers: &HeaderMap) -> Response {
+    let mut response = match packed(find, name, headers) {
         Some(response) => response,
-        None => Bytes::from_static(MISSING.as_bytes()).into_response(),
+        None => Bytes::from_static(missing.as_bytes()).into_response(),
     };
     // The same for all forms of it: the tag is a weak one.
-    let tag = find("index.html").as_deref().and_then(reply::etag);
+    let tag = find(name).as_deref().and_then(reply::etag);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HTML);
     headers.insert(CONTENT_SECURITY_POLICY, CONTENT);

@@ -9,7 +9,7 @@ mod app;
 mod body;
 mod check;
 mod compress;
-mod console;
+pub mod console;
 mod convert;
 mod document;
 mod faults;

@@ -16,6 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   regatta load --users 10 --spawn-rate 2 --run-time 60s --only-summary WorkerUser
                                               the platform at http://localhost:8000, by users that register workers
+  regatta load -f shop.toml -H http://localhost:9000
+                                              the web page at http://localhost:8089: start, watch, change and stop it there
   regatta load -f shop.toml -H http://localhost:9000 -u 100 -r 10 -t 5m --headless --csv results/shop
                                               a scenario of your own, with CSV files
   regatta load -f shop.toml --arrival-rate 200 -t 1m --threshold 'http_req_duration: p(95)<200'
@@ -33,8 +35,8 @@ thresholds, these alone decide; 4 when one does not hold and the generator itsel
 /// Load a server with users, as Locust does
 ///
 /// Users come from the scenario file, or are the built-in ones that know the platform: WorkerUser, TaskUser, MixedUser.
-/// What these create carries a label of the run, so that no other worker takes it, and is removed afterwards.
-#[derive(Debug, Args)]
+/// Without --headless it waits for a web page to start the run (--autostart begins at once). What these create carries a label of the run, so that no other worker takes it, and is removed afterwards.
+#[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Load {
     /// The user classes to run [default: all of the file]
@@ -75,23 +77,27 @@ pub struct Load {
     #[arg(short = 't', long, value_name = "TIME", value_parser = duration::parse, env = "LOCUST_RUN_TIME", hide_env_values = true)]
     pub run_time: Option<Duration>,
 
-    /// No terminal view: log lines, and a table every two seconds
+    /// No web page and no terminal view: begin at once, with log lines and a table every two seconds
     #[arg(long, value_parser = FalseyValueParser::new(), env = "LOCUST_HEADLESS", hide_env_values = true)]
     pub headless: bool,
 
-    /// Begin at once (always so until there is a web page)
+    /// No web page: begin at once, in the terminal view where there is a terminal
+    #[arg(long)]
+    pub no_web: bool,
+
+    /// With the web page: begin at once
     #[arg(long, value_parser = FalseyValueParser::new(), env = "LOCUST_AUTOSTART", hide_env_values = true)]
     pub autostart: bool,
 
-    /// Quit so many seconds after the run (always at once until there is a web page)
+    /// With the web page: quit so many seconds after the run
     #[arg(long, value_name = "SECONDS", env = "LOCUST_AUTOQUIT", hide_env_values = true)]
     pub autoquit: Option<f64>,
 
-    /// Where the web page listens (comes with a later version)
+    /// Where the web page listens; beyond this machine whoever reaches it can steer the run
     #[arg(long, value_name = "HOST", default_value = "localhost", env = "LOCUST_WEB_HOST", hide_env_values = true)]
     pub web_host: String,
 
-    /// The web page's port (comes with a later version)
+    /// The web page's port; 0: any that is free
     #[arg(
         short = 'P',
         long,
@@ -275,6 +281,7 @@ impl Load {
             thresholds,
             trust: self.trust.clone(),
             http2: self.http2,
+            open_ended: false,
             led: false,
         })
     }
@@ -292,7 +299,7 @@ impl Load {
 }
 
 /// `30s:100,1m:500`
-fn stages_of(text: &str) -> Result<Vec<(Duration, f64)>, String> {
+pub fn stages_of(text: &str) -> Result<Vec<(Duration, f64)>, String> {
     let stage = |part: &str| {
         let bad = || format!("`{part}` is no stage; write --stages like 30s:100,1m:500");
         let (length, rate) = part.split_once(':').ok_or_else(bad)?;

@@ -2,6 +2,7 @@
 //! `regatta-load`.
 //!
 //! - [`args`]: the flags, as Locust has them
+//! - [`page`]: the web page, and Locust's web API
 //! - [`builtin`]: the user classes that know the platform
 //! - [`show`]: log lines, tables and files while it runs and at its end
 //! - [`terminal`]: the terminal view and its keys
@@ -9,6 +10,7 @@
 
 mod args;
 mod builtin;
+mod page;
 mod show;
 mod terminal;
 mod worker;
@@ -38,6 +40,7 @@ impl Load {
             return worker::work(&self, context, source);
         }
         let run = run_id();
+        let paged = !(self.headless || self.no_web || self.only_summary || self.json);
         let choices = Choices {
             host: self.host.clone(),
             // A list of the classes names all there are.
@@ -60,6 +63,9 @@ impl Load {
         if self.show_task_ratio {
             println_ignoring(tables::task_ratio(&plan).trim_end());
             return Ok(Exit::Done);
+        }
+        if paged {
+            return page::serve(&self, context, source, &plan);
         }
         self.measure(context, plan, &run)
     }

@@ -97,12 +97,7 @@ impl Show {
             }
         };
         log.info(&format!("Starting regatta load {} against {}", env!("CARGO_PKG_VERSION"), plan.host));
-        let interactive = !load.headless && !load.only_summary && !load.json && on_terminal;
-        if !load.headless {
-            log.info(
-                "The web page comes with a later version: the terminal shows the run (--headless shows log lines only)",
-            );
-        }
+        let interactive = load.no_web && !load.headless && !load.only_summary && !load.json && on_terminal;
         if options.run_time.is_none() && options.arrivals.as_ref().is_none_or(|profile| profile.length().is_none()) {
             log.info("No run time limit set, use CTRL+C to interrupt");
         }

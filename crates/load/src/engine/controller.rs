@@ -33,6 +33,10 @@ pub(super) enum Message {
     /// A thread has ended without a last report.
     Lost(String),
     AddUsers(i64),
+    /// So many, at so many a second.
+    Aim(u64, f64),
+    /// To end so long after its beginning.
+    RunTime(Option<Duration>),
     /// So many of each class.
     SetUsers(Vec<u64>),
     Stop(&'static str),
@@ -51,6 +55,16 @@ impl Handle {
     /// More users, or fewer. In the closed model.
     pub fn add_users(&self, difference: i64) {
         let _ = self.0.send(Message::AddUsers(difference));
+    }
+
+    /// Goes for this number of users, so many a second. In the closed model.
+    pub fn aim(&self, users: u64, spawn_rate: f64) {
+        let _ = self.0.send(Message::Aim(users, spawn_rate));
+    }
+
+    /// Has the run end so long after its beginning, or not by itself.
+    pub fn set_run_time(&self, run_time: Option<Duration>) {
+        let _ = self.0.send(Message::RunTime(run_time));
     }
 
     /// So many users of each class, in the order of the plan's classes, at once. For a run that is led.
@@ -122,6 +136,7 @@ pub(super) struct Controller {
     threads: Vec<JoinHandle<()>>,
     messages: (Sender<Message>, Receiver<Message>),
     begin: Instant,
+    end: Option<Instant>,
     totals: Totals,
     schedule: Schedule,
     /// Users of the closed model: class and number, in the order in which they came.
@@ -191,6 +206,7 @@ impl Controller {
             commands,
             messages,
             begin,
+            end: None,
             users: Vec::new(),
             numbered: 0,
             target: 0,
@@ -222,7 +238,7 @@ impl Controller {
             Some(profile) => self.options.run_time.or_else(|| profile.length()),
             None => self.options.run_time,
         };
-        let end = length.map(|length| self.begin + length);
+        self.end = length.map(|length| self.begin + length);
         let mut warming = !self.options.warm_up.is_zero();
         while !self.heard.iter().all(|(_, last)| *last) {
             match self.messages.1.recv_timeout(STEP) {
@@ -237,7 +253,7 @@ impl Controller {
                 self.reset(observer);
             }
             self.ramp(observer);
-            if self.stopping.is_none() && end.is_some_and(|end| Instant::now() >= end) {
+            if self.stopping.is_none() && self.end.is_some_and(|end| Instant::now() >= end) {
                 self.stop("--run-time limit reached", observer);
             }
             self.pull();
@@ -273,6 +289,13 @@ impl Controller {
                     self.aim(self.target.saturating_add_signed(difference), observer);
                 }
             }
+            Message::Aim(users, rate) => {
+                if self.options.arrivals.is_none() && self.stopping.is_none() {
+                    self.options.spawn_rate = rate;
+                    self.aim(users, observer);
+                }
+            }
+            Message::RunTime(length) => self.end = length.map(|length| self.begin + length),
             Message::SetUsers(counts) => {
                 if self.stopping.is_none() {
                     self.set_users(&counts, observer);

@@ -62,6 +62,8 @@ pub struct Options {
     pub trust: Option<PathBuf>,
     /// Speak HTTP/2: over TLS as agreed with the server, without TLS at once. WebSockets are opened over HTTP/1.1.
     pub http2: bool,
+    /// More users may be asked for while it runs: threads and file descriptors are as many as there may be.
+    pub open_ended: bool,
     /// Users come and go only as [`Handle::set_users`] says, and the server need not answer when it begins.
     pub led: bool,
 }
@@ -80,6 +82,7 @@ impl Default for Options {
             thresholds: Vec::new(),
             trust: None,
             http2: false,
+            open_ended: false,
             led: false,
         }
     }
@@ -144,7 +147,12 @@ impl Engine {
             plan.host.resolve().unwrap_or_default()
         } else {
             // A thread without a user only disturbs the others.
-            options.threads = options.threads.clamp(1, usize::try_from(options.users).unwrap_or(usize::MAX));
+            let most =
+                if options.open_ended { usize::MAX } else { usize::try_from(options.users).unwrap_or(usize::MAX) };
+            options.threads = options.threads.clamp(1, most);
+            if options.open_ended {
+                limits::allow_most();
+            }
             limits::allow(options.users, plan.connections(), options.threads)?;
             reach(&plan)?
         };

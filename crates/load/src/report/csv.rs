@@ -191,6 +191,11 @@ fn field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
+/// Where the history is written.
+pub fn history_file(prefix: &Path) -> PathBuf {
+    named(prefix, "stats_history")
+}
+
 fn named(prefix: &Path, what: &str) -> PathBuf {
     let mut name = prefix.as_os_str().to_owned();
     name.push(format!("_{what}.csv"));

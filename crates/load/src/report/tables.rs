@@ -204,9 +204,10 @@ pub fn task_ratio(plan: &Plan) -> String {
 }
 
 /// A class and its tasks, each with its share in percent.
-type Ratio<'a> = (&'a str, Vec<(&'a str, f64)>);
+pub type Ratio<'a> = (&'a str, Vec<(&'a str, f64)>);
 
-fn ratios(plan: &Plan) -> Vec<(Ratio<'_>, f64)> {
+/// Every class with its share in percent of the users.
+pub fn ratios(plan: &Plan) -> Vec<(Ratio<'_>, f64)> {
     let all: f64 = plan.classes.iter().map(|class| class.weight).sum();
     let of = |class: &'_ crate::scenario::plan::Class| class.weight / all * 100.0;
     plan.classes

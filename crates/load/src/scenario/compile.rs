@@ -61,6 +61,17 @@ pub struct Choices {
     pub run: String,
 }
 
+/// The words for `--tags` that tasks of a scenario have, sorted; none where it cannot be read.
+pub fn tags(source: &Source) -> Vec<String> {
+    let file = toml::from_str::<File>(&source.text).ok();
+    let users = file.iter().flat_map(|file| &file.users);
+    let tasks = users.flat_map(|users| &users.get_ref().tasks);
+    let mut tags: Vec<String> = tasks.flat_map(|task| task.get_ref().tags.clone()).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
 /// Reads a scenario and makes it ready to run.
 ///
 /// # Errors

@@ -18,6 +18,6 @@ pub mod plan;
 pub mod template;
 pub mod wait;
 
-pub use self::compile::load;
+pub use self::compile::{load, tags};
 pub use self::error::ScenarioError;
 pub use self::plan::Plan;
