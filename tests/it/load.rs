@@ -52,7 +52,8 @@ fn the_built_in_classes_and_nobody_elses_work() {
             vec!["--users=30", "--spawn-rate=50", "-t", "3s", "--only-summary", "MixedUser"],
             vec!["GET      /api/v1/workers ", "GET      /api/v1/tasks "],
         ),
-        (vec!["-t", "3s"], vec!["Aggregated"]),
+        // With the page, which nobody comes to.
+        (vec!["-t", "3s", "--autostart", "--autoquit", "0", "--web-port", "0"], vec!["Aggregated"]),
     ] {
         let ran = load(&platform, &arguments).ok();
         for name in names {
@@ -295,9 +296,8 @@ fn the_flags_of_locusts_users() {
     assert_eq!(paths(&ran), [stats]);
     assert!(ran.stderr.contains("All users spawned: {\"One\": 3} (3 total users)"), "{}", ran.stderr);
 
-    // The page that is not there yet: what belongs to it is taken, and the run begins and ends by itself.
-    let ran = run(&["--autostart", "--autoquit", "1", "--web-host", "localhost", "-P", "8089"]);
-    assert!(ran.stderr.contains("The web page comes with a later version"), "{}", ran.stderr);
+    let ran = run(&["--autostart", "--autoquit", "0.1", "--web-host", "localhost", "-P", "0"]);
+    assert!(ran.stderr.contains("web page at http://localhost:"), "{}", ran.stderr);
     let ran = run(&["--headless", "--reset-stats", "--print-stats"]);
     assert!(ran.stderr.contains("Resetting stats") && ran.stderr.contains("All users spawned"), "{}", ran.stderr);
     let ran = run(&["--headless", "-L", "ERROR", "--only-summary"]);

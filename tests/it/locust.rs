@@ -22,20 +22,20 @@ use crate::rig::{Home, Process, until};
 const VERSION: &str = "2.47.0";
 
 /// The `locust` program; `None` where it cannot be installed.
-fn locust() -> Option<PathBuf> {
+pub fn locust() -> Option<PathBuf> {
     Some(Environment::or_skip("locust", &format!("locust=={VERSION}\n"))?.program("locust"))
 }
 
 /// A server that counts who asked: Regatta or Python, successes and failures.
 #[derive(Default)]
-struct Asked {
+pub struct Asked {
     ours: AtomicU64,
     python: AtomicU64,
     missing: AtomicU64,
 }
 
 impl Asked {
-    fn serve() -> (SocketAddr, Arc<Self>) {
+    pub fn serve() -> (SocketAddr, Arc<Self>) {
         let asked = Arc::new(Self::default());
         let (address, port) = std::sync::mpsc::channel();
         let (hello, missing) = (Arc::clone(&asked), Arc::clone(&asked));
@@ -77,8 +77,27 @@ impl Asked {
 }
 
 /// A free port, for a program that cannot be told to take any.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A call of the web API at this port. HTTP/1.0, so that the answer comes in one piece.
+#[track_caller]
+pub fn ask(web: u16, method: &str, path: &str, form: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", web)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{web}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(" 200 "), "{answer}");
+    body.to_owned()
 }
 
 /// Locust's master with its web API.
@@ -112,21 +131,8 @@ impl Master {
         listens.then_some(Self { process, port, web })
     }
 
-    /// A call of its web API. HTTP/1.0, so that the answer comes in one piece.
     fn ask(&self, method: &str, path: &str, form: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.web)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(" 200 "), "{answer}");
-        body.to_owned()
+        ask(self.web, method, path, form)
     }
 
     fn stats(&self) -> Value {

@@ -12,6 +12,7 @@ mod http;
 mod in_place;
 mod kill;
 mod load;
+mod load_page;
 mod locust;
 mod machine;
 mod nodes;

@@ -20,9 +20,9 @@ Examples:
                                               the web page at http://localhost:8089: start, watch, change and stop it there
   regatta load -f shop.toml -H http://localhost:9000 -u 100 -r 10 -t 5m --headless --csv results/shop
                                               a scenario of your own, with CSV files
-  regatta load -f shop.toml --arrival-rate 200 -t 1m --threshold 'http_req_duration: p(95)<200'
+  regatta load -f shop.toml --headless --arrival-rate 200 -t 1m --threshold 'http_req_duration: p(95)<200'
                                               200 tasks a second, however long they take; fails when they are slow
-  regatta load -f shop.toml --stages 30s:100,1m:500 --max-fail-ratio 0.01
+  regatta load -f shop.toml --headless --stages 30s:100,1m:500 --max-fail-ratio 0.01
                                               from 0 to 100 tasks a second in 30 s, to 500 in another minute
   regatta load --worker --master-host 10.0.0.5 -f shop.toml
                                               a worker of `locust -f locustfile.py --master` there
