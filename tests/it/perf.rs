@@ -406,6 +406,10 @@ fn the_documented_commands_work() {
         if line.starts_with("regatta load") {
             line.push_str(" --run-time 3s");
             line = line.replace("--run-time=60s ", "").replace("--run-time=120s ", "");
+            if !line.contains("--only-summary") {
+                // It would wait for somebody to come to its page.
+                line.push_str(" --autostart --autoquit 0 --web-port 0");
+            }
         }
         let mut shell = platform.home.program("sh");
         shell.args(["-c", &line]).env("PATH", &path).env("REGATTA_SERVER", &platform.url).current_dir(&folder);
