@@ -1,1 +1,1 @@
-SELECT key FROM subtasks WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at, key LIMIT $2
+SELECT key FROM subtasks WHERE due_at <= $1 ORDER BY due_at, key LIMIT $2

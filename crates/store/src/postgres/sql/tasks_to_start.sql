@@ -1,7 +1,7 @@
 SELECT t.uuid
 FROM (
     SELECT key, start_at FROM task_state
-    WHERE status = 0 AND start_at IS NOT NULL AND start_at <= $1
+    WHERE status = 0 AND start_at <= $1
     ORDER BY start_at, key
     LIMIT $2
 ) s JOIN tasks t ON t.key = s.key
