@@ -17,8 +17,8 @@ const DEFAULT_SERVER: &str = "http://localhost:8000";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// The server to talk to [default: http://localhost:8000]
-    #[arg(long, global = true, value_name = "URL", env = "REGATTA_SERVER", hide_env_values = true)]
+    /// The server to talk to, or several of one system: the next is used when one does not answer [default: http://localhost:8000]
+    #[arg(long, global = true, value_name = "URL[,URL…]", env = "REGATTA_SERVER", hide_env_values = true)]
     pub server: Option<String>,
 
     /// The token to show the server; better in REGATTA_TOKEN or the configuration file, where nobody else sees it

@@ -1,10 +1,15 @@
 //! Several servers on one PostgreSQL, as real processes: one system, whichever of them is asked, and whichever of them dies.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use regatta_client::{Client, Options, RetryPolicy};
 use regatta_services::{Database, Postgres, Redis, Stop, database};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::http::call;
-use crate::rig::{Home, Platform, until};
+use crate::rig::{Home, Platform, Process, lines, until};
 
 /// A server on this database.
 fn node(url: &str) -> Platform {
@@ -61,6 +66,88 @@ fn a_node_that_is_killed_takes_nothing_with_it() {
     }
 }
 
+/// A worker that knows all these servers.
+fn worker_of(home: &Home, nodes: &[&Platform], name: &str) -> Process {
+    let servers: Vec<&str> = nodes.iter().map(|node| node.url.as_str()).collect();
+    let servers = servers.join(",");
+    let arguments = ["worker", "--server", &servers, "--name", name, "--tools", "command", "--slots", "4"];
+    Process::start(home.regatta(arguments), home.path(&format!("{name}.log")))
+}
+
+#[test]
+fn a_worker_whose_node_is_killed_goes_on_at_another() {
+    let Some(database) = database("nodes::a_worker_whose_node_is_killed") else { return };
+    let [mut first, second] = nodes(&database);
+    let home = Home::new();
+    let _worker = worker_of(&home, &[&first, &second], "knows both");
+    sees(&second, "knows both");
+    let marks = home.path("marks");
+    let line = format!("echo x >> {}; sleep 3; echo '{{\"n\":1}}'", marks.display());
+    let id = second.submit_shell(&line);
+    until("it runs", || (lines(&marks) == 1).then_some(()));
+    first.process.kill();
+    let task = second.ended(&id);
+    assert_eq!((&task["status"], &task["subtasks"][0]["attempt"]), (&"completed".into(), &1.into()), "{task}");
+    // And it takes new work there.
+    let next = second.submit_shell(&line);
+    assert_eq!(second.ended(&next)["status"], "completed");
+    assert_eq!(lines(&marks), 2, "each ran once");
+}
+
+/// Submits through a client that knows all servers until it is over; every call must come through.
+fn submits(servers: String, over: &AtomicBool) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let retry = RetryPolicy::within(Duration::from_secs(120));
+        let client = Client::new(Options { server: servers, retry, ..Options::default() }).unwrap();
+        let mut ids = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let step = json!({"name": "a", "tool": "command", "input": {"argv": ["sh", "-c", "sleep 0.2"]}});
+            let task = json!({"description": "While servers restart", "task_type": "custom", "subtasks": [step]});
+            let made = client.submit(&serde_json::from_value(task).unwrap()).await;
+            ids.push(made.expect("no call fails").task_id.to_string());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        ids
+    })
+}
+
+#[test]
+fn a_rolling_restart_fails_no_call_and_repeats_no_work() {
+    let Some(database) = database("nodes::a_rolling_restart") else { return };
+    let mut nodes: Vec<Option<Platform>> = nodes::<3>(&database).into_iter().map(Some).collect();
+    let urls: Vec<String> = nodes.iter().flatten().map(|node| node.url.clone()).collect();
+    let home = Home::new();
+    let workers = ["w0", "w1"].map(|name| worker_of(&home, &nodes.iter().flatten().collect::<Vec<_>>(), name));
+    sees(nodes[0].as_ref().unwrap(), "w1");
+    let over = AtomicBool::new(false);
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..2)
+            .map(|number| {
+                let mut servers = urls.clone();
+                servers.rotate_left(number);
+                let over = &over;
+                scope.spawn(move || submits(servers.join(","), over))
+            })
+            .collect();
+        for node in &mut nodes {
+            let stopping = node.take().unwrap();
+            let address = stopping.address();
+            let (status, home) = stopping.stop();
+            assert!(status.success(), "{status}");
+            let arguments = ["serve", "--listen", &address, "--database", database.url()];
+            *node = Some(Platform::start(home, &arguments));
+        }
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    for id in &ids {
+        let task = nodes[2].as_ref().unwrap().ended(id);
+        assert_eq!((&task["status"], &task["subtasks"][0]["attempt"]), (&"completed".into(), &1.into()), "{task}");
+    }
+    drop(workers);
+}
+
 #[test]
 fn a_database_that_restarts_is_found_again_by_its_nodes() {
     let Some(mut server) = Postgres::start_with("nodes::a_database_that_restarts", &["fsync=on"], &[]) else { return };
@@ -102,7 +189,7 @@ fn a_node_that_is_stopped_past_its_leases_does_nothing_twice() {
         let task = other.ended(id);
         assert_eq!((&task["status"], &task["subtasks"][0]["attempt"]), (&"completed".into(), &1.into()), "{task}");
     }
-    std::thread::sleep(std::time::Duration::from_secs(6));
+    std::thread::sleep(Duration::from_secs(6));
     stopped.process.signal(Signal::CONT);
     // What it knew is old; what it does is right.
     let id = until("the node that was stopped to work again", || {

@@ -34,6 +34,10 @@ pub use time::Time;
 /// The prefix of every call of the API, without a slash at its end.
 pub const PREFIX: &str = "/api/v1";
 
+/// The header of a registration's answer with the id of the system that the worker belongs to now: all nodes on one database are
+/// one system. A worker keeps results by it, since nodes come and go.
+pub const CLUSTER_HEADER: &str = "regatta-cluster";
+
 #[cfg(test)]
 mod tests {
     use utoipa::OpenApi;

@@ -11,7 +11,8 @@ use crate::{Error, RetryPolicy};
 /// Where the server is and how patient to be with it.
 #[derive(Clone)]
 pub struct Options {
-    /// The server's address, such as `http://localhost:8000`; the scheme may be left out.
+    /// The server's address, such as `http://localhost:8000`; the scheme may be left out. Several nodes of one system are
+    /// written with commas between them: the first that answers is used, and the next when it no longer does.
     pub server: String,
     /// The token to show; never printed.
     pub token: Option<String>,
@@ -51,11 +52,29 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The server's address as a URL without a slash at its end.
+/// The addresses of the servers, in their order.
+///
+/// # Errors
+/// [`Error::Options`] when there is none, or one that cannot be used.
+pub(crate) fn parse_servers(servers: &str) -> Result<Vec<Url>, Error> {
+    let mut urls = Vec::new();
+    for server in servers.split(',').map(str::trim).filter(|server| !server.is_empty()) {
+        let url = parse_server(server)?;
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    if urls.is_empty() {
+        return Err(Error::Options("no server is named; write it like http://localhost:8000".into()));
+    }
+    Ok(urls)
+}
+
+/// A server's address as a URL.
 ///
 /// # Errors
 /// [`Error::Options`] when it is no URL, or one that this client does not speak.
-pub(crate) fn parse_server(server: &str) -> Result<Url, Error> {
+fn parse_server(server: &str) -> Result<Url, Error> {
     let text = server.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let refuse = |why: &str| Error::Options(format!("{server:?} cannot be used as a server: {why}"));
@@ -97,6 +116,14 @@ mod tests {
             assert_eq!(parse_server(server).unwrap().as_str(), "http://localhost:8000/");
         }
         assert_eq!(parse_server("[::1]:8000").unwrap().as_str(), "http://[::1]:8000/");
+    }
+
+    #[test]
+    fn several_servers_are_kept_in_their_order_and_once() {
+        let urls = parse_servers("b:8000, https://a.example ,,http://b:8000/").unwrap();
+        assert_eq!(urls.iter().map(Url::as_str).collect::<Vec<_>>(), ["http://b:8000/", "https://a.example/"]);
+        assert!(parse_servers(" , ").is_err());
+        assert!(parse_servers("a:8000,ftp://b").unwrap_err().to_string().contains("it speaks ftp"));
     }
 
     #[test]

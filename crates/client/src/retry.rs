@@ -47,6 +47,11 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
+    /// Whether nothing is ever repeated.
+    pub(crate) fn is_none(&self) -> bool {
+        self.policy.max_elapsed.is_zero()
+    }
+
     /// The pause before the next attempt, at least what the server asked for; `None` when the policy is used up.
     pub(crate) fn pause(&mut self, at_least: Option<Duration>) -> Option<Duration> {
         let pause = self.backoff.pause().max(at_least.unwrap_or_default());

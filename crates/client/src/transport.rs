@@ -4,25 +4,27 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use regatta_api::Problem;
+use regatta_api::{CLUSTER_HEADER, Problem};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_rustls::TlsConnector;
+use uuid::Uuid;
 
 use crate::error::root_cause;
-use crate::options::parse_server;
+use crate::options::parse_servers;
 use crate::tls;
 use crate::{Error, Options, Result, RetryPolicy};
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A typed client of one server; a clone shares its connections.
+/// A typed client of one server, or of the nodes of one system; a clone shares its connections.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -30,19 +32,41 @@ pub struct Client {
 
 pub(crate) struct Inner {
     http: reqwest::Client,
-    /// The server's address without a slash at its end.
-    pub(crate) base: String,
+    /// The addresses of the servers without a slash at their ends; never empty.
+    servers: Vec<String>,
+    /// Where calls go: the place of one of them.
+    current: AtomicUsize,
     pub(crate) token: Option<String>,
     /// For connections to an `https` server.
-    pub(crate) tls: Option<TlsConnector>,
+    pub(crate) tls: TlsConnector,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) reconnect: RetryPolicy,
 }
 
+impl Inner {
+    /// The server that calls go to now, and its place.
+    pub(crate) fn server(&self) -> (usize, &str) {
+        let place = self.current.load(Ordering::Relaxed);
+        (place, &self.servers[place])
+    }
+
+    /// Goes on to the next server, unless another call has done so since this place was looked up. Whether there is one.
+    pub(crate) fn leave(&self, place: usize) -> bool {
+        let next = (place + 1) % self.servers.len();
+        if next == place {
+            return false;
+        }
+        if self.current.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::info!(from = self.servers[place], to = self.servers[next], "going on to the next server");
+        }
+        true
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("server", &self.inner.base).finish_non_exhaustive()
+        f.debug_struct("Client").field("servers", &self.inner.servers).finish_non_exhaustive()
     }
 }
 
@@ -63,7 +87,7 @@ impl Client {
     /// # Errors
     /// [`Error::Options`] when the server's address or the token cannot be used.
     pub fn new(options: Options) -> Result<Self> {
-        let base = parse_server(&options.server)?;
+        let servers = parse_servers(&options.server)?;
         if let Some(token) = &options.token
             && !token.bytes().all(|byte| byte.is_ascii_graphic())
         {
@@ -71,7 +95,7 @@ impl Client {
                 "the token has characters that no token has; copy it again, without spaces and line ends".to_owned(),
             ));
         }
-        let https = base.scheme() == "https";
+        let https = servers.iter().any(|server| server.scheme() == "https");
         let tls = tls::config(https, options.tls_ca.as_deref())?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured((*tls).clone())
@@ -86,9 +110,10 @@ impl Client {
         Ok(Self {
             inner: Arc::new(Inner {
                 http,
-                base: base.as_str().trim_end_matches('/').to_owned(),
+                servers: servers.iter().map(|server| server.as_str().trim_end_matches('/').to_owned()).collect(),
+                current: AtomicUsize::new(0),
                 token: options.token,
-                tls: https.then(|| TlsConnector::from(tls)),
+                tls: TlsConnector::from(tls),
                 timeout: options.timeout,
                 retry: options.retry,
                 reconnect: options.reconnect,
@@ -96,9 +121,22 @@ impl Client {
         })
     }
 
-    /// The server's address, without a slash at its end.
+    /// The address of the server that calls go to now, without a slash at its end.
     pub fn server(&self) -> &str {
-        &self.inner.base
+        self.inner.server().1
+    }
+
+    /// The addresses of all servers it was told of.
+    pub fn servers(&self) -> &[String] {
+        &self.inner.servers
+    }
+
+    /// Says that this server is of no use any more: if calls still go there, they go to the next from now on.
+    pub fn leave(&self, server: &str) {
+        let (place, current) = self.inner.server();
+        if current == server {
+            self.inner.leave(place);
+        }
     }
 
     /// A call of the API; `path` comes after the prefix `/api/v1`.
@@ -111,9 +149,8 @@ impl Client {
         let repeat = if method == Method::GET { Repeat::Harmless } else { Repeat::IfNotDone };
         Call {
             client: &self.inner,
-            url: Url::parse(&format!("{}{path}", self.inner.base))
-                .map_err(|error| Error::Options(format!("{path} makes no address: {error}"))),
             path: path.to_string(),
+            query: Ok(None),
             method,
             body: None,
             repeat,
@@ -129,7 +166,8 @@ pub(crate) struct Call<'a> {
     client: &'a Inner,
     method: Method,
     path: String,
-    url: Result<Url>,
+    /// What comes after the question mark.
+    query: Result<Option<String>>,
     body: Option<Bytes>,
     repeat: Repeat,
     gone_is_done: bool,
@@ -142,21 +180,18 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
     retry_after: Option<Duration>,
+    /// Which system it comes from, where the call says so.
+    pub(crate) cluster: Option<Uuid>,
 }
 
 impl Call<'_> {
     /// Adds the fields of a structure to the query.
     pub(crate) fn query(mut self, query: &impl Serialize) -> Self {
-        self.url = self.url.and_then(|url| {
-            // By way of reqwest's builder, so that there is one encoder.
-            self.client
-                .http
-                .get(url)
-                .query(query)
-                .build()
-                .map(|request| request.url().clone())
-                .map_err(|error| Error::Protocol(format!("the query cannot be written: {error}")))
-        });
+        // By way of reqwest's builder, so that there is one encoder.
+        let request = self.client.http.get(self.client.server().1).query(query).build();
+        self.query = request
+            .map(|request| request.url().query().filter(|query| !query.is_empty()).map(str::to_owned))
+            .map_err(|error| Error::Protocol(format!("the query cannot be written: {error}")));
         self
     }
 
@@ -222,11 +257,19 @@ impl Call<'_> {
 
     /// As [`Call::answer`], but an error answer of the server is an answer too.
     pub(crate) async fn any_answer(mut self) -> Result<Answer> {
-        let url = std::mem::replace(&mut self.url, Err(Error::Options(String::new())))?;
+        let query = std::mem::replace(&mut self.query, Ok(None))?;
         let mut retries = self.client.retry.start();
         let mut first = true;
+        // Servers that are not asked yet are asked at once.
+        let mut others = self.client.servers.len() - 1;
         loop {
-            let outcome = self.attempt(url.clone()).await;
+            let (place, server) = self.client.server();
+            let outcome = self.attempt(server, query.as_deref()).await;
+            let unwell = match &outcome {
+                Ok(answer) => matches!(answer.status.as_u16(), 502..=504),
+                Err(error) => error.is_unreachable(),
+            };
+            let elsewhere = unwell && self.client.leave(place);
             let again = match &outcome {
                 _ if self.repeat == Repeat::Never => false,
                 Ok(answer) => match answer.status {
@@ -240,6 +283,11 @@ impl Call<'_> {
                 Err(_) => false,
             };
             if again {
+                if elsewhere && others > 0 && !retries.is_none() {
+                    others -= 1;
+                    first = false;
+                    continue;
+                }
                 let asked = outcome.as_ref().ok().and_then(|answer| answer.retry_after);
                 if let Some(pause) = retries.pause(asked) {
                     tracing::debug!(call = %self.path, ?pause, outcome = %Brief(&outcome), "trying again");
@@ -258,8 +306,11 @@ impl Call<'_> {
         }
     }
 
-    /// One attempt.
-    async fn attempt(&self, url: Url) -> Result<Answer> {
+    /// One attempt at this server.
+    async fn attempt(&self, server: &str, query: Option<&str>) -> Result<Answer> {
+        let mut url = Url::parse(&format!("{server}{}", self.path))
+            .map_err(|error| Error::Options(format!("{} makes no address: {error}", self.path)))?;
+        url.set_query(query);
         let after = self.client.timeout + self.wait;
         let mut request = self.client.http.request(self.method.clone(), url).timeout(after);
         if let Some(token) = &self.client.token {
@@ -272,7 +323,7 @@ impl Call<'_> {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let failed = |error: reqwest::Error| {
-            let url = self.client.base.clone();
+            let url = server.to_owned();
             if error.is_connect() {
                 Error::Unreachable { url, reason: root_cause(&error) }
             } else if error.is_timeout() {
@@ -285,6 +336,7 @@ impl Call<'_> {
         };
         let response = request.send().await.map_err(failed)?;
         Ok(Answer {
+            cluster: response.headers().get(CLUSTER_HEADER).and_then(|value| value.to_str().ok()?.parse().ok()),
             status: response.status(),
             // Only the form in seconds: it is the one the contract's server sends.
             retry_after: response

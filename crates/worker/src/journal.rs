@@ -13,6 +13,7 @@ use regatta_api::subtask::ReportResult;
 use regatta_api::worker::LeaseRef;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A file with nothing left in it is emptied once it is larger than this, in bytes.
@@ -23,8 +24,11 @@ const COMPACT_FROM: u64 = 16 << 20;
 /// A finished attempt whose result the server has not taken yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The address of the server that gave the lease; another one has no use for the result.
+    /// The address of the server that the lease came from.
     pub server: String,
+    /// The system that the server belonged to, as far as it said so; another one has no use for the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Uuid>,
     /// The attempt.
     #[serde(flatten)]
     pub lease: LeaseRef,
@@ -261,7 +265,6 @@ mod tests {
     use super::*;
     use regatta_api::JsonObject;
     use regatta_api::subtask::ResultStatus;
-    use uuid::Uuid;
 
     fn entry(text: &str) -> Entry {
         let lease = LeaseRef { subtask_id: Uuid::now_v7(), lease: Uuid::now_v7().to_string() };
@@ -269,6 +272,7 @@ mod tests {
         result.insert("text".into(), text.into());
         Entry {
             server: "http://localhost:8000".into(),
+            cluster: Some(Uuid::nil()),
             report: ReportResult {
                 status: ResultStatus::Completed,
                 result,

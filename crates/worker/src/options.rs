@@ -50,7 +50,7 @@ impl fmt::Debug for Token {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// The server's address. `--server`, `REGATTA_SERVER`.
+    /// The server's address; several nodes of one system with commas between them. `--server`, `REGATTA_SERVER`.
     pub server: String,
     /// The token to show the server. `REGATTA_TOKEN`.
     #[serde(skip_serializing)]

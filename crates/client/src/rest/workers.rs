@@ -7,6 +7,7 @@ use regatta_api::worker::{
 use reqwest::Method;
 use uuid::Uuid;
 
+use crate::transport::read;
 use crate::{Client, Result};
 
 impl Client {
@@ -15,7 +16,16 @@ impl Client {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn register(&self, worker: &RegisterWorker) -> Result<Registered> {
-        self.call(Method::POST, "/workers/register").json(worker)?.harmless().send().await
+        Ok(self.join(worker).await?.0)
+    }
+
+    /// As [`Client::register`], and says which system the worker is registered with now, as far as the server tells.
+    ///
+    /// # Errors
+    /// See [`Error`](crate::Error).
+    pub async fn join(&self, worker: &RegisterWorker) -> Result<(Registered, Option<Uuid>)> {
+        let answer = self.call(Method::POST, "/workers/register").json(worker)?.harmless().answer().await?;
+        Ok((read("POST /workers/register", &answer.body)?, answer.cluster))
     }
 
     /// Says that a worker lives and what it runs.

@@ -95,7 +95,7 @@ impl Link {
         }
         self.retries = None;
         Err(self.failed.take().unwrap_or_else(|| Error::Unreachable {
-            url: self.client.inner.base.clone(),
+            url: self.client.server().to_owned(),
             reason: "the connection breaks again and again".to_owned(),
         }))
     }

@@ -34,29 +34,34 @@ const BUFFER: usize = 4096;
 /// [`Error::Unreachable`] without a connection, [`Error::Problem`] when the server answered with a status instead.
 pub(crate) async fn connect(client: &Inner, path: &str, query: &str) -> Result<Socket> {
     let call = format!("GET {PREFIX}{path}");
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(client, path, query)).await {
+    let (place, server) = client.server();
+    let outcome = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(client, server, path, query)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::Timeout { url: client.base.clone(), call, after: HANDSHAKE_TIMEOUT }),
+        Err(_) => Err(Error::Timeout { url: server.to_owned(), call, after: HANDSHAKE_TIMEOUT }),
+    };
+    if let Err(error) = &outcome
+        && (error.is_unreachable() || matches!(error.status(), Some(502..=504)))
+    {
+        client.leave(place);
     }
+    outcome
 }
 
-async fn handshake(client: &Inner, path: &str, query: &str) -> Result<Socket> {
-    let unreachable =
-        |error: std::io::Error| Error::Unreachable { url: client.base.clone(), reason: error.to_string() };
+async fn handshake(client: &Inner, server: &str, path: &str, query: &str) -> Result<Socket> {
+    let unreachable = |error: std::io::Error| Error::Unreachable { url: server.to_owned(), reason: error.to_string() };
     let unusable = |error: &dyn std::fmt::Display| Error::Options(format!("{path} makes no address: {error}"));
-    let mut url = Url::parse(&format!("{}{PREFIX}{path}", client.base)).map_err(|error| unusable(&error))?;
+    let mut url = Url::parse(&format!("{server}{PREFIX}{path}")).map_err(|error| unusable(&error))?;
     url.set_query((!query.is_empty()).then_some(query));
     let host = url.host_str().unwrap_or_default();
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    let stream = match &client.tls {
-        None => MaybeTlsStream::Plain(stream),
-        Some(tls) => {
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| unusable(&error))?;
-            MaybeTlsStream::Rustls(tls.connect(name, stream).await.map_err(unreachable)?)
-        }
+    let stream = if url.scheme() == "https" {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| unusable(&error))?;
+        MaybeTlsStream::Rustls(client.tls.connect(name, stream).await.map_err(unreachable)?)
+    } else {
+        MaybeTlsStream::Plain(stream)
     };
 
     let mut request = url.as_str().replacen("http", "ws", 1).into_client_request().map_err(|error| unusable(&error))?;
@@ -76,14 +81,14 @@ async fn handshake(client: &Inner, path: &str, query: &str) -> Result<Socket> {
             let body = body.unwrap_or_default();
             Err(Error::Problem(Box::new(problem(parts.status, &body))))
         }
-        Err(WsError::Io(error)) => Err(Error::Interrupted { url: client.base.clone(), reason: root_cause(&error) }),
+        Err(WsError::Io(error)) => Err(Error::Interrupted { url: server.to_owned(), reason: root_cause(&error) }),
         // A server that was killed just then; the next one may be there soon.
         Err(
             error @ (WsError::ConnectionClosed
             | WsError::Protocol(
                 ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake,
             )),
-        ) => Err(Error::Interrupted { url: client.base.clone(), reason: error.to_string() }),
+        ) => Err(Error::Interrupted { url: server.to_owned(), reason: error.to_string() }),
         Err(error) => Err(Error::Protocol(format!("the server does not speak WebSocket at {path}: {error}"))),
     }
 }

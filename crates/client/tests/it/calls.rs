@@ -176,6 +176,53 @@ async fn an_unreachable_server_is_named_with_what_to_do() {
     }
 }
 
+/// An address that refuses, as long as the socket is kept.
+fn refusing() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
+}
+
+/// A server with these routes, by its address.
+async fn serving(routes: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+#[tokio::test]
+async fn the_next_server_is_asked_when_one_does_not_answer_or_is_leaving() {
+    let (_socket, away) = refusing();
+    let (leaving, _asked, left) =
+        script("/api/v1/tasks", vec![|| problem(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping.")]);
+    let (good, asked, count) = script("/api/v1/tasks", vec![|| json(CREATED)]);
+    let servers = format!("{away}, {},{}", serving(leaving).await, serving(good).await);
+    let client = Client::new(Options { server: servers.clone(), ..Options::default() }).unwrap();
+    for _ in 0..3 {
+        client.submit(&CreateTask::new("Count the words")).await.unwrap();
+    }
+    assert_eq!((left.load(Ordering::SeqCst), count.load(Ordering::SeqCst)), (1, 3), "one that answers is kept to");
+    assert_eq!(asked.try_iter().count(), 3);
+
+    // Without repetitions the call fails, and the next one goes to the next server.
+    let client = Client::new(Options { server: servers, retry: RetryPolicy::none(), ..Options::default() }).unwrap();
+    let task = CreateTask::new("Count the words");
+    assert!(matches!(client.submit(&task).await.unwrap_err(), Error::Unreachable { .. }));
+    assert_eq!(client.submit(&task).await.unwrap_err().status(), Some(503));
+    client.submit(&task).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_servers_away_is_told_of_one_of_them() {
+    let ((_one, first), (_two, second)) = (refusing(), refusing());
+    let retry = RetryPolicy::within(Duration::from_millis(300));
+    let client = Client::new(Options { server: format!("{first},{second}"), retry, ..Options::default() }).unwrap();
+    let error = client.stats().await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_server_that_comes_up_later_is_reached() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();

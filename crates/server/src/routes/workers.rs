@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{AppendHeaders, Response};
 use http::{StatusCode, Uri};
+use regatta_api::CLUSTER_HEADER;
 use regatta_api::worker::{
     Heartbeat, HeartbeatAck, Poll, Polled, RegisterWorker, Registered, RegisteredStatus, Unregistered,
     UnregisteredStatus, WorkerDetail, WorkerList, WorkerSummary, WorkersQuery,
@@ -35,7 +36,7 @@ pub(crate) async fn register(
     State(app): State<App>,
     caller: Identity,
     body::Json(worker): body::Json<RegisterWorker>,
-) -> Result<Json<Registered>> {
+) -> Result<(AppendHeaders<[(&'static str, String); 1]>, Json<Registered>)> {
     let name = worker.machine_name.clone();
     let registered = take_in(&app, workers::registration(worker, &caller)).await?;
     let (status, message) = if registered.known {
@@ -43,7 +44,8 @@ pub(crate) async fn register(
     } else {
         (RegisteredStatus::Registered, format!("Worker {name} is registered."))
     };
-    Ok(Json(Registered { status, worker_id: registered.worker.uuid(), message }))
+    let cluster = AppendHeaders([(CLUSTER_HEADER, app.engine.store().cluster_id().to_string())]);
+    Ok((cluster, Json(Registered { status, worker_id: registered.worker.uuid(), message })))
 }
 
 /// Registers a worker. One whose token was revoked may come back with another.

@@ -19,7 +19,7 @@ mod wanted;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ use writer::Writer;
 const CLUSTER_ID: &str = "cluster_id";
 const LAST_SWEEP: &str = "last_sweep";
 const RESTORED_AT: &str = "restored_at";
+/// Stands for a node that has not swept yet.
+const NO_SWEEP: i64 = i64::MIN;
 /// How often connections that nobody wants are let go.
 const SHRINK_EVERY: Duration = Duration::from_secs(30);
 
@@ -122,6 +124,8 @@ pub struct PostgresStore {
     node: Uuid,
     clock: DatabaseClock,
     reached: Arc<AtomicBool>,
+    /// When this node swept last, in microseconds.
+    last_sweep: Arc<AtomicI64>,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     shrinking: tokio::task::JoinHandle<()>,
 }
@@ -149,6 +153,7 @@ impl PostgresStore {
         });
         let clock = DatabaseClock::starting_at(now.await?.value);
         let reached = Arc::new(AtomicBool::new(true));
+        let last_sweep = Arc::new(AtomicI64::new(NO_SWEEP));
         let no_thread = |error| StoreError::Open(format!("no thread could be started for the store: {error}"));
         let link = || Link::new(connector.clone()).map_err(no_thread);
         let writer = Writer {
@@ -158,6 +163,7 @@ impl PostgresStore {
             time: options.time,
             clock: clock.clone(),
             reached: reached.clone(),
+            last_sweep: last_sweep.clone(),
             sweep_noted: None,
         };
         let writer =
@@ -171,7 +177,8 @@ impl PostgresStore {
             }
         });
         let writer = tokio::sync::Mutex::new(Some(writer));
-        Ok(Self { queue, readers, connector, cluster, node: Uuid::now_v7(), clock, reached, writer, shrinking })
+        let node = Uuid::now_v7();
+        Ok(Self { queue, readers, connector, cluster, node, clock, reached, last_sweep, writer, shrinking })
     }
 
     /// Statements that reads have run so far, to see that a read's number does not grow with its rows.
@@ -289,7 +296,10 @@ impl Store for PostgresStore {
     }
 
     async fn last_sweep(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(read!(self, reader => reader.noted(LAST_SWEEP))?.value)
+        let noted = read!(self, reader => reader.noted(LAST_SWEEP))?.value;
+        // Noted every few seconds only; this node knows its own to the moment.
+        let own = self.last_sweep.load(Ordering::Acquire);
+        Ok(noted.max((own != NO_SWEEP).then_some(Timestamp(own))))
     }
 
     async fn restored_at(&self) -> Result<Option<Timestamp>, StoreError> {

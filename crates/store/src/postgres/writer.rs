@@ -8,7 +8,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use regatta_model::command::{Answer, Command, IDEMPOTENCY_KEPT};
@@ -43,6 +43,8 @@ pub(super) struct Writer {
     pub(super) clock: DatabaseClock,
     /// Whether the last transaction reached the database.
     pub(super) reached: Arc<AtomicBool>,
+    /// When this node swept last, in microseconds.
+    pub(super) last_sweep: Arc<AtomicI64>,
     pub(super) sweep_noted: Option<Timestamp>,
 }
 
@@ -68,6 +70,7 @@ const fn phase(command: &Command) -> u8 {
 struct Done {
     answers: Vec<Answer>,
     effects: Effects,
+    swept: Option<Timestamp>,
     commit: Duration,
     started_commit: Instant,
 }
@@ -177,6 +180,7 @@ impl Writer {
         let mut effects = Effects::default();
         let mut answers = Vec::with_capacity(jobs.len());
         let mut latest = Timestamp(i64::MIN);
+        let mut swept = None;
         for job in jobs {
             let now = match self.time {
                 Time::Database => theirs,
@@ -189,6 +193,7 @@ impl Writer {
             latest = latest.max(now);
             if matches!(job.command, Command::Sweep(_)) {
                 self.note_sweep(now)?;
+                swept = Some(now);
             }
         }
         if may_wait && self.was_kept_from(jobs, &answers) {
@@ -204,7 +209,7 @@ impl Writer {
         let started_commit = Instant::now();
         delayed("commit");
         self.rows.link.simple("COMMIT").map_err(|error| Failure { error, at_commit: true })?;
-        Ok(Done { answers, effects, commit: started_commit.elapsed(), started_commit })
+        Ok(Done { answers, effects, swept, commit: started_commit.elapsed(), started_commit })
     }
 
     /// Whether a claim got nothing because others held what was ready: then it waits for them, in order.
@@ -237,6 +242,9 @@ impl Writer {
     fn answer(&mut self, jobs: Vec<Job>, done: Done, started: Instant) {
         if !done.effects.progress.is_empty() {
             self.tell(|sink| sink.progressed(&done.effects.progress));
+        }
+        if let Some(swept) = done.swept {
+            self.last_sweep.store(swept.0, Ordering::Release);
         }
         let db = done.started_commit - started;
         for (job, value) in jobs.into_iter().zip(done.answers) {

@@ -50,6 +50,8 @@ pub(super) struct Agent {
 #[derive(Default)]
 struct State {
     worker_id: Option<Uuid>,
+    /// The system it is registered with.
+    cluster: Option<Uuid>,
     draining: bool,
     /// Attempts whose tool runs, by lease.
     runs: HashMap<String, Run>,
@@ -96,6 +98,8 @@ struct Ended {
     kept: bool,
     /// When it was last sent, and how often.
     sent: Option<(Instant, u32)>,
+    /// The server and the system that it came from, when an earlier life left it and it is not known yet whether they are ours.
+    from: Option<(String, Option<Uuid>)>,
 }
 
 /// A subtask that runs, for those who ask.
@@ -134,18 +138,11 @@ impl std::ops::Deref for Agent {
 impl Agent {
     /// An agent with the results that an earlier life left.
     pub(super) fn new(parts: Parts, left: Vec<Entry>) -> Self {
-        let server = parts.client.server().to_owned();
         let mut state = State { ticked_ms: boot_ms(), ..State::default() };
-        for Entry { server: of, lease, report } in left {
-            if of == server {
-                let ended = Ended { lease: lease.clone(), report: Arc::new(report), kept: true, sent: None };
-                state.ended.insert(lease.lease, ended);
-            } else {
-                tracing::warn!(
-                    subtask = %lease.subtask_id, server = %of,
-                    "a result for another server waits in the journal; start this worker with that --server to deliver it"
-                );
-            }
+        for Entry { server, cluster, lease, report } in left {
+            let from = Some((server, cluster));
+            let ended = Ended { lease: lease.clone(), report: Arc::new(report), kept: true, sent: None, from };
+            state.ended.insert(lease.lease, ended);
         }
         if !state.ended.is_empty() {
             tracing::info!(results = state.ended.len(), "results from before wait to be delivered");
@@ -166,6 +163,28 @@ impl Agent {
 
     pub(super) fn set_worker_id(&self, worker: Option<Uuid>) {
         self.state.lock().worker_id = worker;
+        self.tell();
+    }
+
+    /// The worker is registered with this system, as far as its server says which it is. Results for others stay in the journal.
+    pub(super) fn joined(&self, cluster: Option<Uuid>) {
+        let mut state = self.state.lock();
+        state.cluster = cluster;
+        state.ended.retain(|_, ended| {
+            let Some((server, of)) = ended.from.take() else { return true };
+            let ours = match (of, cluster) {
+                (Some(of), Some(cluster)) => of == cluster,
+                _ => self.client.servers().contains(&server),
+            };
+            if !ours {
+                tracing::warn!(
+                    subtask = %ended.lease.subtask_id, server,
+                    "a result for another server waits in the journal; start this worker with that --server to deliver it"
+                );
+            }
+            ours
+        });
+        drop(state);
         self.tell();
     }
 
@@ -376,11 +395,13 @@ impl Agent {
     /// An attempt has ended: its result is written down, then sent.
     pub(super) async fn finish(&self, assignment: &Assignment, report: ReportResult) {
         let lease = lease_of(assignment);
-        let entry = Entry { server: self.client.server().to_owned(), lease: lease.clone(), report: report.clone() };
+        let server = self.client.server().to_owned();
+        let mut entry = Entry { server, cluster: None, lease: lease.clone(), report: report.clone() };
         {
             let mut state = self.state.lock();
+            entry.cluster = state.cluster;
             state.over(assignment);
-            let ended = Ended { lease: lease.clone(), report: Arc::new(report), kept: false, sent: None };
+            let ended = Ended { lease: lease.clone(), report: Arc::new(report), kept: false, sent: None, from: None };
             state.ended.insert(lease.lease.clone(), ended);
         }
         self.tell();

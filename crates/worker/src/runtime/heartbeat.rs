@@ -84,12 +84,13 @@ async fn say(
     let current_task = agent.running().first().map(|run| run.subtask_id.to_string());
     let beat = Heartbeat { status, resources: figures.measure(), current_task, running: Some(running) };
     let limit = ANSWER.min(every.max(Duration::from_millis(500)));
+    let url = agent.client.server().to_owned();
     match tokio::time::timeout(limit, agent.client.heartbeat(worker, &beat)).await {
         Ok(answer) => answer.map(drop),
-        Err(_) => Err(Error::Timeout {
-            url: agent.client.server().to_owned(),
-            call: "POST heartbeat".to_owned(),
-            after: limit,
-        }),
+        Err(_) => {
+            // A server that says nothing must not cost the leases while another would answer.
+            agent.client.leave(&url);
+            Err(Error::Timeout { url, call: "POST heartbeat".to_owned(), after: limit })
+        }
     }
 }

@@ -58,8 +58,9 @@ async fn register(agent: &Agent, registration: &Registration) -> Result<Uuid, Ru
             local_tools: registration.local_tools.clone(),
             running: Some(agent.leases()),
         };
-        match agent.client.register(&body).await {
-            Ok(registered) => {
+        match agent.client.join(&body).await {
+            Ok((registered, cluster)) => {
+                agent.joined(cluster);
                 tracing::info!(worker = %registered.worker_id, name = agent.name, tools = agent.tools.names().join(","), "registered with {}", agent.client.server());
                 return Ok(registered.worker_id);
             }

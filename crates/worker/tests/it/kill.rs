@@ -78,6 +78,33 @@ async fn a_finished_result_survives_kill_9() {
 }
 
 #[tokio::test]
+async fn a_result_waits_for_a_server_of_its_system() {
+    let system = uuid::Uuid::now_v7();
+    let (first, second) = (Server::node_of(system).await, Server::node_of(system).await);
+    let foreign = Server::node_of(uuid::Uuid::now_v7()).await;
+    let data = tempfile::tempdir().unwrap();
+    first.acknowledge(false);
+    let mut worker = Outside::start(&first, data.path(), COMMAND).await;
+    first.nth("resume", 1).await;
+    let given = first.assign("command", json!({"argv": ["echo", "{\"made\": \"once\"}"]}), |_| {});
+    first.wait_for("result", |result| given.is(result)).await;
+    worker.signal(Signal::KILL);
+    worker.wait().await;
+
+    let mut elsewhere = Outside::start(&foreign, data.path(), COMMAND).await;
+    assert_eq!(foreign.nth("resume", 1).await["running"], json!([]), "another system has no use for it");
+    let other = foreign.assign("command", json!({"argv": ["true"]}), |_| {});
+    foreign.wait_for("result", |result| other.is(result)).await;
+    assert_eq!(foreign.all("result").len(), 1);
+    elsewhere.signal(Signal::TERM);
+    assert!(elsewhere.wait().await.success());
+
+    let _back = Outside::start(&second, data.path(), COMMAND).await;
+    assert_eq!(second.nth("resume", 1).await["running"], json!([given.reference()]));
+    assert!(given.is(&second.nth("result", 1).await), "it is the same system at another address");
+}
+
+#[tokio::test]
 async fn sigterm_drains_and_a_second_one_stops_at_once() {
     let server = Server::start().await;
     let data = tempfile::tempdir().unwrap();

@@ -93,6 +93,23 @@ async fn it_registers_as_told_and_runs_what_it_is_given() {
 }
 
 #[tokio::test]
+async fn it_goes_on_at_the_next_server_with_what_it_runs() {
+    let first = Table::new().await;
+    let second = Server::start().await;
+    let both = format!("{},{}", first.server.url(), second.url());
+    let worker = first.worker_with(&["command"], |options| options.server = both).await;
+    let given = first.shell("sleep 0.5; echo '{\"n\": 1}'", |_| {});
+    first.of("ack", &given).await;
+    first.server.cut();
+    drop(first.server);
+    assert_eq!(second.nth("resume", 1).await["running"], json!([given.reference()]), "it did not begin again");
+    let result = second.wait_for("result", |result| given.is(result)).await;
+    assert_eq!(result["data"]["result"], json!({"n": 1}));
+    second.wait_for("heartbeat", |beat| beat["running"] == json!([])).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_it_cannot_run_goes_back_with_the_reason() {
     let table = Table::new().await;
     let worker = table.worker_with(&["simulate"], |options| options.slots = 1).await;

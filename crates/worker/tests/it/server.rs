@@ -37,6 +37,8 @@ struct Shared {
     keeps: AtomicBool,
     /// Whether the line is read at all.
     reads: AtomicBool,
+    /// The system that it is a node of.
+    cluster: Option<Uuid>,
 }
 
 pub struct Server {
@@ -53,6 +55,15 @@ impl Drop for Server {
 
 impl Server {
     pub async fn start() -> Self {
+        Self::start_as(None).await
+    }
+
+    /// One that says which system it is a node of.
+    pub async fn node_of(cluster: Uuid) -> Self {
+        Self::start_as(Some(cluster)).await
+    }
+
+    async fn start_as(cluster: Option<Uuid>) -> Self {
         let shared = Arc::new(Shared {
             seen: watch::Sender::new(Vec::new()),
             line: Mutex::new(None),
@@ -62,6 +73,7 @@ impl Server {
             acknowledges: AtomicBool::new(true),
             keeps: AtomicBool::new(true),
             reads: AtomicBool::new(true),
+            cluster,
         });
         let routes = Router::new()
             .route("/api/v1/workers/register", post(register))
@@ -198,7 +210,11 @@ async fn register(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) ->
     let machine = body["machine_id"].as_str().unwrap().to_owned();
     shared.note("register", body);
     let worker = *shared.workers.lock().entry(machine).or_insert_with(Uuid::now_v7);
-    Json(json!({"status": "registered", "worker_id": worker, "message": "welcome"})).into_response()
+    let mut answer = Json(json!({"status": "registered", "worker_id": worker, "message": "welcome"})).into_response();
+    if let Some(cluster) = shared.cluster {
+        answer.headers_mut().insert("regatta-cluster", cluster.to_string().parse().unwrap());
+    }
+    answer
 }
 
 async fn heartbeat(State(shared): State<Arc<Shared>>, Path(_): Path<Uuid>, Json(body): Json<Value>) -> Response {

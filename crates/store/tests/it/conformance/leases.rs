@@ -27,6 +27,9 @@ pub async fn a_lease_that_runs_out_is_given_again(f: Fixture) {
     assert!(matches!(f.complete(given.lease, "{}").await, Reported::Stale(StaleLease::Superseded)));
     assert!(matches!(f.complete(again.lease, "{}").await, Reported::Accepted { .. }));
     assert_eq!(f.store.last_sweep().await.unwrap(), Some(f.now()));
+    f.pass(Span::seconds(1));
+    f.sweep().await;
+    assert_eq!(f.store.last_sweep().await.unwrap(), Some(f.now()), "to the moment, not as it was last noted");
 }
 
 pub async fn a_heartbeat_renews_what_it_names(f: Fixture) {
