@@ -55,6 +55,11 @@ impl MemoryStore {
         Self { state: Mutex::new(State { memory, ..State::default() }), sink, cluster, version: AtomicU64::new(0) }
     }
 
+    /// As [`Memory::skip_task_keys`].
+    pub fn skip_task_keys(&self, last: i64) {
+        self.state.lock().memory.skip_task_keys(last);
+    }
+
     /// Looks at everything that is in it.
     pub fn inspect<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
         look(&self.state.lock().memory)

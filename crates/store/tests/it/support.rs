@@ -177,6 +177,15 @@ impl Fixture {
         Some(Self { store, sink, now, kept })
     }
 
+    /// The last key that the database took for a task. Those that a store had taken and not used when it ended are used no more.
+    pub async fn last_task_key(&self) -> Option<i64> {
+        let Kept::Database(database) = &self.kept else { return None };
+        let (client, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+        let _connection = tokio::spawn(connection);
+        let row = client.query_one("SELECT last_value, is_called FROM task_keys", &[]).await.unwrap();
+        row.get::<_, bool>(1).then(|| row.get(0))
+    }
+
     /// Everything published so far. The sink hears of a commit after its answers and before the next one.
     pub async fn events(&self) -> Vec<Event> {
         Gate::settle(&*self.store).await;
