@@ -22,6 +22,8 @@ use crate::panicked::panic_text;
 use crate::queue::{Job, Queue};
 use crate::{Sink, StoreError, Timed, Timing, delayed};
 
+/// A command that is older than the last one by so much is so because the clock was set back.
+const SET_BACK: Span = Span::seconds(1);
 /// How often the time of the last sweep is written down, at most.
 const SWEEP_NOTED_EVERY: Span = Span::seconds(5);
 
@@ -39,6 +41,8 @@ pub(super) struct Writer {
     broken: bool,
     /// How long a group's commands may run before the rest waits for the next group.
     group_time: Duration,
+    /// When the last command happened.
+    latest: Timestamp,
 }
 
 /// However the writer ends, nobody waits for it in vain.
@@ -77,7 +81,18 @@ impl Writer {
         version: Arc<AtomicU64>,
         group_time: Duration,
     ) -> Self {
-        Self { rows, place, sink, queue, checkpoints, version, sweep_noted: None, broken: false, group_time }
+        Self {
+            rows,
+            place,
+            sink,
+            queue,
+            checkpoints,
+            version,
+            sweep_noted: None,
+            broken: false,
+            group_time,
+            latest: Timestamp(i64::MIN),
+        }
     }
 
     /// Works until the queue is closed and empty.
@@ -151,6 +166,16 @@ impl Writer {
         Ok(())
     }
 
+    /// When a command happens: callers looked at the clock before they came into the queue, and it is not always served in their
+    /// order. What runs later is not earlier, unless the clock was set back.
+    fn time_of(&mut self, job: &Job) -> Timestamp {
+        let late = self.latest.0.saturating_sub(job.now.0);
+        if !(0..SET_BACK.0).contains(&late) {
+            self.latest = job.now;
+        }
+        self.latest
+    }
+
     fn try_transact(&mut self, jobs: &[Job], started: Instant) -> Result<Done, Failure> {
         if self.broken {
             self.recover()?;
@@ -163,14 +188,15 @@ impl Writer {
             if !answers.is_empty() && started.elapsed() > self.group_time {
                 break;
             }
+            let now = self.time_of(job);
+            latest = latest.max(now);
             // A panic is a fault of the ledger: the transaction is given up, and the command is the only one
             // to fail.
             let applied =
-                catch_unwind(AssertUnwindSafe(|| ledger::apply(&mut self.rows, &mut effects, job.now, &job.command)));
+                catch_unwind(AssertUnwindSafe(|| ledger::apply(&mut self.rows, &mut effects, now, &job.command)));
             answers.push(applied.map_err(|panic| DbError::Panicked(panic_text(&*panic)))??);
-            latest = latest.max(job.now);
             if matches!(job.command, Command::Sweep(_)) {
-                self.note_sweep(job.now)?;
+                self.note_sweep(now)?;
             }
         }
         if jobs[..answers.len()].iter().any(|job| matches!(job.command, Command::Sweep(_) | Command::Forget(_))) {

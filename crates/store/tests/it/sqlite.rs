@@ -516,3 +516,32 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert!(refused.len() == 3 && refused.iter().all(|error| error.contains("disk")), "{refused:?}");
     nothing_is_lost(&path, &acknowledged).await;
 }
+
+#[tokio::test]
+async fn what_runs_later_is_not_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(options(&folder)).unwrap();
+    submit(&store, new_task(&[("a", &[])])).await.unwrap();
+    let claim = |worker: Registered| Claim {
+        seats: vec![Seat { worker: worker.key, session: worker.session, free: 1 }],
+        lanes: vec![LaneOffer { lane: LaneKey(1), takers: vec![(0, "t".into())] }],
+        limit: 1,
+        lease: LEASE,
+        nonce: 7,
+    };
+    let (one, two) = (registration("one", 1, Some(Vec::new())), registration("two", 1, Some(Vec::new())));
+    let first = store.run(BEGIN, one.clone()).await.unwrap().value.unwrap();
+    let second = store.run(BEGIN, two).await.unwrap().value.unwrap();
+    let given = store.run(BEGIN, claim(first)).await.unwrap().value.remove(0);
+    let lost = BEGIN + Span::millis(3);
+    store.run(lost, one).await.unwrap().value.unwrap();
+    // Its caller looked at the clock before, and its turn came after.
+    let again = store.run(BEGIN + Span::millis(1), claim(second)).await.unwrap().value.remove(0);
+    let row = store.subtask(given.lease.subtask).await.unwrap().value.unwrap().row;
+    assert_eq!((again.attempt, row.started_at), (2, Some(lost)), "one lease at a time");
+    // A clock that is set back is followed.
+    let back = BEGIN - Span::seconds(3_600);
+    store.run(back, Report { ..report(again.lease, Ok(()), "{}") }).await.unwrap();
+    let row = store.subtask(given.lease.subtask).await.unwrap().value.unwrap().row;
+    assert_eq!(row.completed_at, Some(back));
+}
