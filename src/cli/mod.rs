@@ -3,6 +3,8 @@
 mod backup;
 mod completions;
 pub mod database;
+mod export;
+mod import;
 mod load;
 mod migrate;
 mod perf;
@@ -71,6 +73,8 @@ enum Command {
     Migrate(migrate::Migrate),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Export(export::Export),
+    Import(import::Import),
     Completions(completions::Completions),
 }
 
@@ -147,6 +151,8 @@ impl Command {
             Self::Migrate(command) => client_side(context, command.run(context)),
             Self::Backup(command) => command.run(context),
             Self::Restore(command) => command.run(context),
+            Self::Export(command) => client_side(context, command.run(context)),
+            Self::Import(command) => client_side(context, command.run(context)),
             Self::Completions(command) => command.run(),
         }
     }

@@ -1,5 +1,6 @@
 //! Printing for people: colours only where they show, tables that fit, times one can read.
 
+pub mod counting;
 pub mod json;
 pub mod style;
 pub mod table;

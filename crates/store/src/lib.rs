@@ -7,6 +7,7 @@
 mod attempt;
 mod delayed;
 pub mod memory;
+pub mod moving;
 mod pack;
 mod panicked;
 pub mod postgres;

@@ -1,5 +1,6 @@
 //! Columns to the model's types and back. The order of columns is that of the files in `sql/`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use regatta_model::routing::Resources;
@@ -26,6 +27,16 @@ pub(super) const SUBTASK_COLUMNS: usize = 8;
 pub(super) const WORKER_COLUMNS: usize = 15;
 /// Columns that make a [`TaskHead`].
 pub(super) const HEAD_COLUMNS: usize = 7;
+
+/// A text as PostgreSQL can keep it: it has none with a NUL in it, and such a character becomes its picture, U+2400.
+pub(crate) fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{2400}")) } else { Cow::Borrowed(text) }
+}
+
+/// The same as it is bound to a statement.
+pub(super) fn kept(text: &str) -> String {
+    without_nul(text).into_owned()
+}
 
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T> {
     Ok(row.try_get(column)?)

@@ -8,7 +8,7 @@ use crate::pack::PackError;
 
 /// Why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DbError {
+pub(crate) enum DbError {
     /// PostgreSQL said so, or the way to it.
     #[error("{}", text(.0))]
     Sql(#[from] tokio_postgres::Error),

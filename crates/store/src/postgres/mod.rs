@@ -32,7 +32,9 @@ use regatta_model::{LaneKey, Span, SubtaskId, TaskId, Timestamp, TokenId, Worker
 use uuid::Uuid;
 
 pub use clock::DatabaseClock;
+pub(crate) use codec::without_nul;
 pub use connect::without_password;
+pub(crate) use error::DbError;
 pub use relay::{Heard, Relay};
 
 use crate::query::{
@@ -49,9 +51,9 @@ pub use tokens::Tokens;
 use writer::Writer;
 
 /// Names of single values.
-const CLUSTER_ID: &str = "cluster_id";
+pub(crate) const CLUSTER_ID: &str = "cluster_id";
 const LAST_SWEEP: &str = "last_sweep";
-const RESTORED_AT: &str = "restored_at";
+pub(crate) const RESTORED_AT: &str = "restored_at";
 /// Stands for a node that has not swept yet.
 const NO_SWEEP: i64 = i64::MIN;
 /// How often connections that nobody wants are let go.
@@ -112,6 +114,11 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
 /// [`StoreError::Open`] when the database cannot be reached.
 pub async fn schema(url: &str) -> Result<Vec<SchemaChange>, StoreError> {
     migrate::status(&Connector::new(url)?).await
+}
+
+/// A connection of its own, for what is done beside the store.
+pub(crate) async fn connect_to(url: &str, name: &str) -> Result<tokio_postgres::Client, StoreError> {
+    Ok(Connector::new(url)?.connect(name).await?)
 }
 
 /// A store in a PostgreSQL database, which other nodes may use too.

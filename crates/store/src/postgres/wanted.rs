@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// Callers' keys and machines, hashed.
     pub(super) names: BTreeSet<i64>,
     /// Scopes and keys of callers.

@@ -33,7 +33,7 @@ pub struct Contents {
 }
 
 /// A path with something at its end: `regatta.db` and `.part` make `regatta.db.part`.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     PathBuf::from(name)
@@ -107,6 +107,17 @@ fn copy_to_part(conn: &Connection, target: &Path, part: &Path) -> Result<(), Sto
     file.sync_all().map_err(at_file(target))
 }
 
+/// A file that is there is not replaced unasked.
+pub(crate) fn refuse_existing(target: &Path, replace: bool) -> Result<(), StoreError> {
+    if target.exists() && !replace {
+        return Err(StoreError::Open(format!(
+            "{} is there already; choose another file, or replace it with --force",
+            target.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Copies a database into a file, whether a server runs on it or not, and looks at the copy before it is called that.
 ///
 /// # Errors
@@ -119,12 +130,7 @@ pub fn backup(database: &Path, target: &Path, replace: bool) -> Result<Contents,
             database.display()
         )));
     }
-    if target.exists() && !replace {
-        return Err(StoreError::Open(format!(
-            "{} is there already; choose another file, or replace it with --force",
-            target.display()
-        )));
-    }
+    refuse_existing(target, replace)?;
     if std::fs::canonicalize(target).ok().is_some_and(|same| std::fs::canonicalize(database).ok() == Some(same)) {
         return Err(StoreError::Open(format!("{} is the database itself; choose another file", target.display())));
     }
@@ -197,7 +203,7 @@ pub fn inspect(file: &Path) -> Result<Contents, StoreError> {
 }
 
 /// A connection to a file that nobody changes: SQLite makes no files beside it and takes no locks.
-fn immutable(file: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn immutable(file: &Path) -> Result<Connection, StoreError> {
     let absolute = std::path::absolute(file)
         .map_err(|error| StoreError::Open(format!("{} cannot be used: {error}", file.display())))?;
     let Some(name) = absolute.to_str() else {

@@ -8,6 +8,7 @@ mod cache;
 mod checkpoint;
 mod codec;
 mod error;
+pub(crate) mod files;
 mod lock;
 mod migrate;
 mod open;

@@ -66,7 +66,7 @@ const STATEMENTS_KEPT: usize = 128;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// A sentence about a database that could not be opened.
-pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
+pub(crate) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.display();
     StoreError::Open(match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => format!("{path} is not a Regatta database; choose another file"),

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod keeping;
+mod moving;
 mod postgres;
 mod power;
 mod properties;

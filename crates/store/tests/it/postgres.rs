@@ -9,7 +9,7 @@ use regatta_model::command::*;
 use regatta_model::*;
 use regatta_services::{Database, Postgres, Proxy, Stop, Way, database};
 use regatta_store::postgres::{self, Options, PostgresStore, Time};
-use regatta_store::{Store, StoreError, StoreExt};
+use regatta_store::{LogQuery, Store, StoreError, StoreExt, TaskQuery};
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::{BEGIN, LEASE, Recorder, all_tasks, new_task, postgres_options, registration, report};
@@ -323,4 +323,38 @@ async fn a_connection_cut_at_any_byte_is_never_a_success_that_was_none() {
     let counted = store.tasks(all_tasks()).await.unwrap().value.total.unwrap().count;
     let there = client(&server.url()).await.query_one("SELECT count(*) FROM tasks", &[]).await.unwrap();
     assert_eq!(counted, u64::try_from(there.get::<_, i64>(0)).unwrap(), "the counts are those of the rows");
+}
+
+/// PostgreSQL has no text with a NUL in it; what a program printed must not fail for that, nor what else is in its group.
+#[tokio::test]
+async fn a_nul_becomes_its_picture() {
+    let Some(f) = crate::support::postgres().await else { return };
+    let text = "a\0b";
+    let mut task = crate::support::new_task(&[(text, &[])]);
+    task.text.description = text.into();
+    let id = task.id;
+    f.run(Submit { tasks: vec![task], idempotency: None }).await;
+    let worker = f.register(text, 1).await;
+    let again = f.run(registration(text, 1, Some(Vec::new()))).await.unwrap();
+    assert_eq!((again.known, again.worker), (true, worker.worker), "it is the same machine");
+    let given = f.claim(again, 1).await.remove(0);
+    let subtask = given.lease.subtask;
+    let line = AppendLog {
+        subtask,
+        lease: None,
+        worker: None,
+        bound: None,
+        level: LogLevel::Info,
+        message: text.into(),
+        metadata: None,
+    };
+    assert!(matches!(f.run(line).await, Logged::Kept { .. }));
+    f.fail(given.lease, text).await;
+    let f = f.reopen(true).await.unwrap();
+    let detail = f.store.task(id).await.unwrap().value.unwrap();
+    assert_eq!(&*detail.text.description, "a\u{2400}b");
+    let logs = f.store.logs(id, LogQuery::Last(9)).await.unwrap().value.unwrap();
+    assert!(format!("{logs:?}").contains("a\u{2400}b"), "{logs:?}");
+    let found = TaskQuery { search: Some(text.into()), ..crate::support::all_tasks() };
+    assert_eq!(f.store.tasks(found).await.unwrap().value.tasks.len(), 1);
 }

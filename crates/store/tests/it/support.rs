@@ -140,6 +140,17 @@ pub fn postgres_options(database: &Database) -> postgres::Options {
 }
 
 impl Fixture {
+    /// A store that a test opened itself, at this time.
+    pub fn over(store: Arc<dyn Store>, now: Timestamp) -> Self {
+        Self { store, sink: Arc::default(), now: AtomicI64::new(now.0), kept: Kept::Nowhere }
+    }
+
+    /// The file of one that has a file.
+    pub fn file(&self) -> std::path::PathBuf {
+        let Kept::Folder(folder) = &self.kept else { panic!("it has no file") };
+        options(folder).path
+    }
+
     /// The time.
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now.load(Ordering::Relaxed))

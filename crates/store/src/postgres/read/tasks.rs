@@ -56,7 +56,7 @@ impl Reader<'_> {
             let task_type = query.task_type.map(|task_type| i16::from(task_type.code()));
             let found = match (&query.search, status, task_type) {
                 (Some(search), _, _) => {
-                    let pattern = like(search);
+                    let pattern = like(&codec::kept(search));
                     self.all(sql::SEARCH_TASKS, &[&before, &limit, &offset, &pattern, &status, &task_type]).await?
                 }
                 (None, None, None) => self.all(sql::LIST_TASKS, &[&before, &limit, &offset]).await?,
@@ -94,7 +94,7 @@ impl Reader<'_> {
     async fn total(&self, query: &TaskQuery, status: Option<i16>, task_type: Option<i16>) -> Result<Total> {
         let row = match &query.search {
             Some(search) => {
-                let (pattern, cap) = (like(search), SEARCH_COUNT_CAP as i64 + 1);
+                let (pattern, cap) = (like(&codec::kept(search)), SEARCH_COUNT_CAP as i64 + 1);
                 self.first(sql::COUNT_SEARCH, &[&pattern, &status, &task_type, &cap]).await?
             }
             None => self.first(sql::COUNT_TASKS, &[&status, &task_type]).await?,

@@ -29,9 +29,11 @@ impl Reader<'_> {
             let limit = i64::from(query.limit) + 1;
             let silent = silent_since(now);
             let status = query.status.map(|status| i16::from(status.code()));
-            let (label, value) = query.label.as_ref().map(|(label, value)| (label, value)).unzip();
+            let tool = query.tool.as_deref().map(codec::kept);
+            let label = query.label.as_ref().map(|(label, value)| (codec::kept(label), codec::kept(value)));
+            let (label, value) = label.unzip();
             let found = self
-                .all(sql::LIST_WORKERS, &[&silent, &status, &query.tool, &label, &value, &before, &limit, &offset])
+                .all(sql::LIST_WORKERS, &[&silent, &status, &tool, &label, &value, &before, &limit, &offset])
                 .await?;
             let mut workers = found.iter().map(worker_row).collect::<Result<Vec<_>>>()?;
             let more = workers.len() as i64 == limit;
@@ -39,7 +41,7 @@ impl Reader<'_> {
             let next = workers.last().filter(|_| more).map(|row| row.key);
             let total = match query.start {
                 Start::Offset(_) => {
-                    let row = self.first(sql::COUNT_WORKERS, &[&silent, &status, &query.tool, &label, &value]).await?;
+                    let row = self.first(sql::COUNT_WORKERS, &[&silent, &status, &tool, &label, &value]).await?;
                     let count = row.map(|row| codec::number(&row, 0)).transpose()?.unwrap_or(0);
                     Some(Total { count, capped: false })
                 }

@@ -93,8 +93,8 @@ impl PostgresRows {
         if wanted.idempotency.is_empty() {
             return Ok(());
         }
-        let scopes: Vec<String> = wanted.idempotency.iter().map(|(scope, _)| scope.to_string()).collect();
-        let names: Vec<String> = wanted.idempotency.iter().map(|(_, name)| name.to_string()).collect();
+        let scopes: Vec<String> = wanted.idempotency.iter().map(|(scope, _)| codec::kept(scope)).collect();
+        let names: Vec<String> = wanted.idempotency.iter().map(|(_, name)| codec::kept(name)).collect();
         for row in self.link.query(sql::REMEMBERED, &[&scopes, &names])? {
             let ids: Vec<Uuid> = codec::get(&row, 3)?;
             let tasks = ids.into_iter().map(|id| {
@@ -128,13 +128,19 @@ impl PostgresRows {
             self.no_workers.extend(unknown.copied().collect::<Vec<_>>());
         }
         if !wanted.machines.is_empty() {
-            let names: Vec<String> = wanted.machines.iter().map(|machine| machine.to_string()).collect();
+            let names: Vec<String> = wanted.machines.iter().map(|machine| codec::kept(machine)).collect();
             self.machines.extend(wanted.machines.iter().map(|machine| (machine.clone(), None)));
             for row in self.link.query(sql::WORKERS_BY_MACHINE, &[&names])? {
                 let key = WorkerKey(codec::get(&row, 0)?);
                 keys.insert(key);
                 leases_of.insert(key);
-                self.machines.insert(codec::text(&row, 1)?, Some(key));
+                let kept = codec::text(&row, 1)?;
+                for name in wanted.machines.iter().filter(|name| name.contains('\0')) {
+                    if codec::kept(name) == *kept {
+                        self.machines.insert(name.clone(), Some(key));
+                    }
+                }
+                self.machines.insert(kept, Some(key));
             }
         }
         Ok(leases_of)

@@ -8,6 +8,7 @@ use regatta_model::worker::{SAMPLE_EVERY, SAMPLES_KEPT, Sample};
 use regatta_model::{SubtaskKey, TaskKey, WorkerKey};
 use uuid::Uuid;
 
+use crate::postgres::codec;
 use crate::postgres::link::Batch;
 use crate::postgres::sql;
 
@@ -36,14 +37,14 @@ impl Changes {
                     Box::new(attempts.iter().map(|(key, _)| key.0).collect::<Vec<i64>>()),
                     Box::new(of(|a| a.attempt.into())),
                     Box::new(attempts.iter().map(|(_, a)| a.worker.uuid()).collect::<Vec<Uuid>>()),
-                    Box::new(attempts.iter().map(|(_, a)| a.tool.to_string()).collect::<Vec<String>>()),
+                    Box::new(attempts.iter().map(|(_, a)| codec::kept(&a.tool)).collect::<Vec<String>>()),
                     Box::new(of(|a| a.started_at.0)),
                     Box::new(attempts.iter().map(|(_, a)| a.ended_at.map(|at| at.0)).collect::<Vec<Option<i64>>>()),
                     Box::new(attempts.iter().map(|(_, a)| a.outcome.code().into()).collect::<Vec<i16>>()),
                     Box::new(
                         attempts
                             .iter()
-                            .map(|(_, a)| a.error.as_ref().map(|error| error.to_string()))
+                            .map(|(_, a)| a.error.as_ref().map(|error| codec::kept(error)))
                             .collect::<Vec<Option<String>>>(),
                     ),
                     Box::new(attempts.iter().map(|(_, a)| a.exit_code.map(i64::from)).collect::<Vec<Option<i64>>>()),
@@ -63,8 +64,8 @@ impl Changes {
                 batch.add(
                     sql::REMEMBER,
                     vec![
-                        Box::new(scope.to_string()),
-                        Box::new(name.to_string()),
+                        Box::new(codec::kept(scope)),
+                        Box::new(codec::kept(name)),
                         Box::new(made.body as i64),
                         Box::new(tasks),
                         Box::new(made.at.0),
@@ -73,7 +74,7 @@ impl Changes {
             }
         }
         for (key, profile, system_info) in profiles {
-            batch.add(sql::SAVE_PROFILE, vec![Box::new(key.0), Box::new(profile), Box::new(system_info.to_string())]);
+            batch.add(sql::SAVE_PROFILE, vec![Box::new(key.0), Box::new(profile), Box::new(codec::kept(&system_info))]);
         }
         if !removed_workers.is_empty() {
             let keys: Vec<i64> = removed_workers.iter().map(|key| key.0).collect();

@@ -67,11 +67,11 @@ impl PostgresRows {
                             .map(|(.., line)| line.worker.map(|worker| worker.uuid()))
                             .collect::<Vec<Option<Uuid>>>(),
                     ),
-                    Box::new(lines.iter().map(|(.., line)| line.message.to_string()).collect::<Vec<String>>()),
+                    Box::new(lines.iter().map(|(.., line)| codec::kept(&line.message)).collect::<Vec<String>>()),
                     Box::new(
                         lines
                             .iter()
-                            .map(|(.., line)| line.metadata.as_ref().map(|json| json.to_string()))
+                            .map(|(.., line)| line.metadata.as_ref().map(|json| codec::kept(json)))
                             .collect::<Vec<Option<String>>>(),
                     ),
                 ],

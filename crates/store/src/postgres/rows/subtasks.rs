@@ -346,7 +346,7 @@ impl PostgresRows {
                 let mut head = Vec::new();
                 packed::head(&row.head, &mut head);
                 heads.push(head);
-                names.push(row.head.name.to_string());
+                names.push(codec::kept(&row.head.name));
                 lanes.push(lane.0);
                 inserted.push(row);
                 let text = entry.text.take().ok_or_else(|| missing(*key))?;
@@ -355,15 +355,15 @@ impl PostgresRows {
                 // One that is made up when it is wanted has no row.
                 if text.input.is_some() || rest.is_none() || rest != summary.as_deref() {
                     text_keys.push(key.0);
-                    descriptions.push(text.description.to_string());
-                    inputs.push(text.input.as_ref().map(|input| input.to_string()));
+                    descriptions.push(codec::kept(&text.description));
+                    inputs.push(text.input.as_ref().map(|input| codec::kept(input)));
                 }
                 self.texts.insert(*key, text);
             }
             if entry.output_changed {
                 // A new row has its result already when a plan that is begun and ended in one group is written.
                 ended.push(row);
-                outputs.push(entry.output.as_ref().map(|output| output.to_string()));
+                outputs.push(entry.output.as_ref().map(|output| codec::kept(output)));
                 self.outputs.insert(*key, (row.head.name.clone(), entry.output.take()));
             } else if !new {
                 updated.push(row);

@@ -192,7 +192,7 @@ impl PostgresRows {
         }
         if !made.is_empty() {
             let column = |value: fn(&TaskText) -> &str| -> Vec<String> {
-                made.iter().map(|(_, text)| value(text).to_owned()).collect()
+                made.iter().map(|(_, text)| codec::kept(value(text))).collect()
             };
             let maybe = |value: fn(&TaskText) -> Option<&str>| -> Vec<Option<String>> {
                 made.iter().map(|(_, text)| value(text).map(str::to_owned)).collect()
@@ -202,11 +202,11 @@ impl PostgresRows {
                 vec![
                     Box::new(made.iter().map(|(row, _)| row.head.key.0).collect::<Vec<i64>>()),
                     Box::new(made.iter().map(|(row, _)| row.head.id.uuid()).collect::<Vec<uuid::Uuid>>()),
-                    Box::new(made.iter().map(|(row, _)| row.head.user.to_string()).collect::<Vec<String>>()),
+                    Box::new(made.iter().map(|(row, _)| codec::kept(&row.head.user)).collect::<Vec<String>>()),
                     Box::new(made.iter().map(|(row, _)| row.head.task_type.code().into()).collect::<Vec<i16>>()),
                     Box::new(made.iter().map(|(row, _)| row.head.priority.code().into()).collect::<Vec<i16>>()),
                     Box::new(made.iter().map(|(row, _)| row.head.created_at.0).collect::<Vec<i64>>()),
-                    Box::new(made.iter().map(|(row, _)| row.head.summary.to_string()).collect::<Vec<String>>()),
+                    Box::new(made.iter().map(|(row, _)| codec::kept(&row.head.summary)).collect::<Vec<String>>()),
                     Box::new(
                         made.iter().map(|(_, text)| text.checkpoint_frequency.code().into()).collect::<Vec<i16>>(),
                     ),
@@ -246,7 +246,7 @@ impl PostgresRows {
                     time(|row| row.start_at),
                     Box::new(
                         rows.iter()
-                            .map(|row| row.error.as_ref().map(|error| error.to_string()))
+                            .map(|row| row.error.as_ref().map(|error| codec::kept(error)))
                             .collect::<Vec<Option<String>>>(),
                     ),
                 ],

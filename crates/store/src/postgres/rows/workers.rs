@@ -188,14 +188,14 @@ impl PostgresRows {
                 Box::new(rows.iter().map(|row| value(row)).collect())
             };
             let text = |value: fn(&WorkerRow) -> Option<&Arc<str>>| -> Box<Vec<Option<String>>> {
-                Box::new(rows.iter().map(|row| value(row).map(|text| text.to_string())).collect())
+                Box::new(rows.iter().map(|row| value(row).map(|text| codec::kept(text))).collect())
             };
             batch.add(
                 statement,
                 vec![
                     number(|row| row.key.0),
                     Box::new(rows.iter().map(|row| row.id.uuid()).collect::<Vec<uuid::Uuid>>()),
-                    Box::new(rows.iter().map(|row| row.profile.machine_id.to_string()).collect::<Vec<String>>()),
+                    Box::new(rows.iter().map(|row| codec::kept(&row.profile.machine_id)).collect::<Vec<String>>()),
                     number(|row| row.session),
                     number(|row| row.profile.slots.into()),
                     number(|row| row.used.into()),
