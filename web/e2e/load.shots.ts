@@ -1,9 +1,8 @@
 /** Pictures of the page of `regatta load`, each tab, in both themes at three widths: `make shots`. */
-import { afterAll, beforeAll, test as always } from "vitest";
+import { afterAll, beforeAll, test } from "vitest";
 import type { Browser } from "playwright-core";
 import { launch, Load, shots, Target } from "./rig";
 
-const test = always.skipIf(!Load.exists());
 const task = (path: string, name: string) => `[[users.tasks]]\nget = "${path}"\nname = "${name}"\n`;
 const SCENARIO = `
 thresholds = ["http_req_duration: p(95)<50", "http_req_failed{name:/fails}: rate<0.01"]

@@ -78,12 +78,8 @@ const row = (what: string, ours: string, aim: string, met: boolean) => console.l
 
 test("start of the pages", async () => {
   if (!findChromium()) return console.log("SKIPPED: there is no Chromium (Debian: apt-get install chromium), and CHROMIUM names none");
-  const pages = [["the console", farm.url]];
-  if (Load.exists()) {
-    load = await Load.start(`[[users]]\nname = "User"\n[[users.tasks]]\nget = "/api/v1/health"\n`, ["--host", farm.url, "--users", "2", "--autostart"]);
-    pages.push(["the page of a load test", load.url]);
-  }
-  for (const [name = "", url = ""] of pages) {
+  load = await Load.start(`[[users]]\nname = "User"\n[[users.tasks]]\nget = "/api/v1/health"\n`, ["--host", farm.url, "--users", "2", "--autostart"]);
+  for (const [name = "", url = ""] of [["the console", farm.url], ["the page of a load test", load.url]]) {
     const starts: Start[] = [];
     for (let i = 0; i < RUNS; i += 1) starts.push(await start(url));
     const kb = middle(starts.map(({ bytes }) => bytes)) / 1_024;
