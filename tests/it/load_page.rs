@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http;
 use crate::locust::{Asked, ask, free_port, locust};
@@ -38,10 +38,14 @@ struct Page {
 
 impl Page {
     fn ours(home: &Home, host: &str, more: &[&str]) -> Self {
+        Self::ours_with(home, host, more, &[])
+    }
+
+    fn ours_with(home: &Home, host: &str, more: &[&str], env: &[(&str, &str)]) -> Self {
         let scenario = home.path("scenario.toml");
         std::fs::write(&scenario, SCENARIO).unwrap();
         let mut command = home.regatta(["load", "--web-port", "0", "-H", host, "-f", scenario.to_str().unwrap()]);
-        command.args(more);
+        command.args(more).envs(env.iter().copied());
         let mut process = Process::start(command, home.path("ours.log"));
         let web = until("the page", || {
             if let Some(status) = process.ended() {
@@ -192,4 +196,101 @@ fn another_sites_page_may_not_ask() {
     let refused = ask("POST", "/api/load/start", &[("Origin", &format!("http://{address}"))]);
     assert!(refused.status == 422 && refused.body.contains("no server answers"), "{refused:?}");
     assert_eq!(page.json("GET", "/api/load/now", "")["state"], "stopped");
+}
+
+#[test]
+fn where_others_reach_it_whoever_has_the_token_may_ask_and_nobody_else() {
+    let home = Home::new();
+    let page = Page::ours(&home, "http://127.0.0.1:9", &["--web-host", "0.0.0.0"]);
+    let address = format!("127.0.0.1:{}", page.web);
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &Value| {
+        http::ask(&address, method, path, headers, body).unwrap()
+    };
+    let routes = [
+        ("GET", "/api/load/now"),
+        ("GET", "/api/load/options"),
+        ("POST", "/api/load/start"),
+        ("POST", "/swarm"),
+        ("GET", "/stop"),
+        ("GET", "/stats/requests"),
+        ("GET", "/stats/requests/csv"),
+        ("GET", "/stats/report"),
+        ("GET", "/logs"),
+        ("GET", "/nothing"),
+    ];
+    let token = until("the token", || {
+        let said = page.process.output();
+        let at = said.find("rgl_")?;
+        said.get(at..at + 68).map(str::to_owned)
+    });
+    let (bearer, wrong) = (format!("Bearer {token}"), format!("Bearer rgl_{}", "0".repeat(64)));
+    for (method, path) in routes {
+        let refused = ask(method, path, &[], &Value::Null);
+        assert!(refused.status == 401 && refused.head.contains("www-authenticate: bearer"), "{path}: {refused:?}");
+        // The token counts in its header alone.
+        assert_eq!(ask(method, &format!("{path}?token={token}"), &[], &Value::Null).status, 401, "{path}");
+    }
+    assert_eq!(ask("GET", "/", &[], &Value::Null).status, 200);
+    assert_eq!(ask("GET", "/assets/nothing.js", &[], &Value::Null).status, 404);
+    assert_eq!(ask("GET", "/stats/requests", &[("Authorization", &bearer)], &Value::Null).status, 200);
+    // The token does not make another site's page one that may ask.
+    let foreign = [("Authorization", bearer.as_str()), ("Origin", "http://evil.example")];
+    assert_eq!(ask("GET", "/stats/requests", &foreign, &Value::Null).status, 403);
+
+    let signed_in = ask("POST", "/api/load/sign-in", &[], &json!({ "token": token }));
+    assert_eq!(signed_in.status, 200);
+    let (_, rest) = signed_in.head.split_once("set-cookie: ").unwrap();
+    let (cookie, attributes) = rest.lines().next().unwrap().split_once(';').unwrap();
+    assert!(!cookie.contains(&token) && !signed_in.body.contains(&token), "{signed_in:?}");
+    assert_eq!(attributes, " path=/; httponly; samesite=strict");
+    let options = ask("GET", "/api/load/options", &[("Cookie", cookie)], &Value::Null);
+    assert!(options.status == 200 && options.body.contains("\"login\":true"), "{options:?}");
+    assert_eq!(ask("GET", "/stats/requests/csv", &[("Cookie", cookie)], &Value::Null).status, 200);
+    assert_eq!(ask("GET", "/api/load/now", &[("Cookie", &format!("{cookie}0"))], &Value::Null).status, 401);
+
+    // Who guesses waits, even with the right one; who has signed in goes on.
+    let mut tries = 0;
+    let slowed = loop {
+        let answer = ask("POST", "/api/load/sign-in", &[], &json!({ "token": "a guess" }));
+        tries += 1;
+        if answer.status != 401 || tries > 100 {
+            break answer;
+        }
+        assert_eq!(ask("GET", "/stop", &[("Authorization", &wrong)], &Value::Null).status, 401);
+    };
+    assert!(slowed.status == 429 && slowed.head.contains("retry-after: "), "{slowed:?}");
+    assert_eq!(ask("POST", "/api/load/sign-in", &[], &json!({ "token": token })).status, 429);
+    assert_eq!(ask("GET", "/api/load/now", &[("Cookie", cookie)], &Value::Null).status, 200);
+    let out = ask("POST", "/api/load/sign-out", &[("Cookie", cookie)], &Value::Null);
+    assert!(out.status == 200 && out.head.contains("max-age=0"), "{out:?}");
+    assert_eq!(ask("GET", "/api/load/now", &[("Cookie", cookie)], &Value::Null).status, 401);
+    // Shown once, and no line of the log has it.
+    assert_eq!(page.process.output().matches(&token).count(), 1);
+}
+
+#[test]
+fn the_token_is_what_its_owner_chose_and_no_word_that_is_guessed() {
+    let home = Home::new();
+    let host = "http://127.0.0.1:9";
+    let chosen = "correct-horse-battery";
+    let now = |page: &Page, token: &str| {
+        let headers = [("Authorization", format!("Bearer {token}"))];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        http::ask(&format!("127.0.0.1:{}", page.web), "GET", "/api/load/now", &headers, &Value::Null).unwrap().status
+    };
+    let page = Page::ours_with(&home, host, &["--web-login"], &[("REGATTA_LOAD_TOKEN", chosen)]);
+    assert_eq!((now(&page, chosen), now(&page, "another-one-of-many")), (200, 401));
+    assert!(!page.process.output().contains(chosen) && !page.process.output().contains("rgl_"));
+    let home = Home::new();
+    std::fs::write(home.path("token"), format!("{chosen}-too\n")).unwrap();
+    let file = home.path("token");
+    let page = Page::ours(&home, host, &["--web-login", "--web-token-file", file.to_str().unwrap()]);
+    assert_eq!((now(&page, &format!("{chosen}-too")), now(&page, chosen)), (200, 401));
+    std::fs::write(&file, "short\n").unwrap();
+    for flags in [&["--web-login", "--web-token-file", file.to_str().unwrap()][..], &["--web-host", "0.0.0.0"]] {
+        let mut command = home.regatta(["load", "--web-port", "0", "-f", home.path("scenario.toml").to_str().unwrap()]);
+        let ran = command.args(flags).env("REGATTA_LOAD_TOKEN", "guess").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.code() == Some(2) && said.contains("12 or more"), "{said}");
+    }
 }

@@ -1,7 +1,7 @@
 /** The page of `regatta load`, started, edited, stopped and read in a real browser: the real generator against a real server. */
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test as always } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { axe, launch, Load, open, Target, until } from "./rig";
 
 const EVIL = `<img src=x onerror="globalThis.hacked=1">`;
@@ -35,8 +35,6 @@ get = "/use/{{ none }}"
 name = "/use"
 tags = ["read"]
 `;
-
-const test = always.skipIf(!Load.exists());
 
 let browser: Browser;
 let target: Target;
@@ -152,6 +150,38 @@ test("what is hostile in names, errors and logs stays text", async () => {
   await tab(page, "Statistics").click();
   await page.getByRole("button", { name: `/ok ${EVIL}` }).click();
   await until("its charts", async () => (await page.getByLabel("Search requests").inputValue()).includes(EVIL));
+  await close();
+});
+
+test("where others reach it, it asks for a token, keeps that nowhere, and shows nothing before and after", async () => {
+  const loading = await load(SCENARIO, "--web-host", "0.0.0.0", "--users", "2", "--autostart");
+  const { page, close } = await open(browser, loading.url, { acceptDownloads: true });
+  const urls: string[] = [];
+  page.on("request", (request) => urls.push(request.url()));
+  const field = page.getByLabel("Token");
+  await field.waitFor();
+  expect(await page.getByTestId("phase").count()).toBe(0);
+  expect(await axe(page)).toEqual([]);
+  await field.fill("not the token");
+  await page.keyboard.press("Enter");
+  await page.getByText("That token does not count here").waitFor();
+  const token = await loading.token();
+  await field.fill(token);
+  await page.keyboard.press("Enter");
+  await until("running", async () => (await phase(page)) === "running");
+  // A session stands for it, which no script sees; links and a reload come with it.
+  expect(await page.evaluate(() => document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage))).not.toMatch(/rgl_|regatta-load/);
+  await tab(page, "Download data").click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Requests, CSV" }).click()]);
+  expect(readFileSync(await download.path(), "utf8")).toContain("/plain");
+  await page.reload();
+  await until("still running", async () => (await phase(page)) === "running");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await field.waitFor();
+  expect(await page.getByTestId("phase").count()).toBe(0);
+  await page.reload();
+  await field.waitFor();
+  expect(urls.filter((url) => url.includes("rgl_"))).toEqual([]);
   await close();
 });
 

@@ -1,5 +1,5 @@
 /** What the tests stand on: the real binary in real processes, and a real Chromium. Each has its own port and folders. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
@@ -126,12 +126,6 @@ export class Load {
   url = "";
   #process: Process | undefined;
 
-  /** Whether this binary has the page: one of before says in its help that it comes later. */
-  static exists(): boolean {
-    const { stdout } = spawnSync(BINARY, ["load", "--help"], { encoding: "utf8" });
-    return stdout.includes("--web-port") && !stdout.includes("comes with a later version");
-  }
-
   static async start(scenario: string, args: string[]): Promise<Load> {
     const load = new Load();
     const file = join(load.data, "scenario.toml");
@@ -139,6 +133,11 @@ export class Load {
     load.#process = new Process(["load", "-f", file, "--web-port", "0", "--threads", "1", ...args], load.data);
     load.url = (await load.#process.says(/(http:\/\/(?:localhost|127\.0\.0\.1):\d+)/))[1] ?? "";
     return load;
+  }
+
+  /** The token that it makes and prints where others reach it and nobody chose one. */
+  async token(): Promise<string> {
+    return (await this.#process?.says(/rgl_[0-9a-f]{64}/))?.[0] ?? "";
   }
 
   async stop(): Promise<void> {

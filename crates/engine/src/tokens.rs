@@ -34,18 +34,7 @@ const SECRET_LENGTH: usize = 4 + 2 * SECRET_BYTES;
 /// # Errors
 /// [`Error::Internal`] when the system gives no chance.
 pub fn mint(role: TokenRole, name: &str, now: Timestamp) -> Result<(TokenRow, Secret)> {
-    let mut bytes = [0; SECRET_BYTES];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Error::Internal("the system gave no random numbers for a token; try again".into()))?;
-    let mut text = String::with_capacity(SECRET_LENGTH);
-    text.push_str(role.prefix());
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(half.into(), 16).unwrap_or('0'));
-        }
-    }
-    let secret = Secret::new(text);
+    let secret = chance(role.prefix())?;
     let row = TokenRow {
         id: TokenId(Uuid::now_v7()),
         hash: hash(secret.expose()),
@@ -57,8 +46,32 @@ pub fn mint(role: TokenRole, name: &str, now: Timestamp) -> Result<(TokenRow, Se
     Ok((row, secret))
 }
 
+/// A secret of 256 random bits behind a prefix.
+///
+/// # Errors
+/// [`Error::Internal`] when the system gives no chance.
+pub fn chance(prefix: &str) -> Result<Secret> {
+    let mut bytes = [0; SECRET_BYTES];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Error::Internal("the system gave no random numbers for a token; try again".into()))?;
+    let mut text = String::with_capacity(prefix.len() + 2 * SECRET_BYTES);
+    text.push_str(prefix);
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(half.into(), 16).unwrap_or('0'));
+        }
+    }
+    Ok(Secret::new(text))
+}
+
+/// Whether a text is the one of this hash; the time that it takes tells nothing.
+pub fn is_of(text: &str, known: &TokenHash) -> bool {
+    bool::from(known.0.ct_eq(&hash(text).0))
+}
+
 /// A secret is 256 random bits: a fast hash is as hard to turn back as a slow one.
-fn hash(secret: &str) -> TokenHash {
+pub fn hash(secret: &str) -> TokenHash {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
     TokenHash(bytes)

@@ -162,21 +162,42 @@ impl Access {
     }
 }
 
+/// What the header `Authorization` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer<'a> {
+    /// There is none.
+    Nothing,
+    /// `Bearer TOKEN`.
+    Token(&'a str),
+    /// Something else, or more than one.
+    Malformed,
+}
+
+/// Reads the header `Authorization`.
+pub fn bearer(headers: &HeaderMap) -> Bearer<'_> {
+    let mut headers = headers.get_all(AUTHORIZATION).iter();
+    let Some(header) = headers.next() else { return Bearer::Nothing };
+    let token = header.to_str().ok().and_then(|text| {
+        let (scheme, secret) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+    });
+    match (token, headers.next()) {
+        (Some(token), None) => Bearer::Token(token),
+        _ => Bearer::Malformed,
+    }
+}
+
 /// The secret that is shown, if one is.
 fn secret<'a>(shown: &Shown<'a>) -> Result<Option<&'a str>, Failure> {
-    let mut headers = shown.headers.get_all(AUTHORIZATION).iter();
-    if let Some(header) = headers.next() {
-        let bearer = header.to_str().ok().and_then(|text| {
-            let (scheme, secret) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
-        });
-        return match (bearer, headers.next()) {
-            (Some(secret), None) => Ok(Some(secret)),
-            _ => Err(Failure::new(
+    match bearer(shown.headers) {
+        Bearer::Token(secret) => return Ok(Some(secret)),
+        Bearer::Malformed => {
+            return Err(Failure::new(
                 Kind::Unauthorized,
                 "The header Authorization is not of the form: Bearer TOKEN. Send it so, and once.",
-            )),
-        };
+            ));
+        }
+        Bearer::Nothing => {}
     }
     if !shown.socket {
         return Ok(None);

@@ -47,8 +47,9 @@ mod wire;
 mod ws;
 
 pub use document::document;
-pub use identity::LOCAL_USER;
+pub use identity::{Bearer, LOCAL_USER, bearer};
 pub use listen::ListenError;
 pub use options::{Bound, Limits, Options};
 pub use service::{Access, Handle, Service};
+pub use throttle::Throttle;
 pub use tls::Tls;

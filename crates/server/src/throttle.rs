@@ -16,7 +16,7 @@ const ADDRESSES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub struct Throttle {
     failed: Mutex<LruCache<Network, Failures>>,
 }
 
@@ -47,7 +47,7 @@ fn network(peer: Option<IpAddr>) -> Network {
 
 impl Throttle {
     /// For how many more seconds this address must wait; `None` when it need not.
-    pub(crate) fn blocked(&self, peer: Option<IpAddr>, now: Instant) -> Option<u64> {
+    pub fn blocked(&self, peer: Option<IpAddr>, now: Instant) -> Option<u64> {
         let mut failed = self.failed.lock();
         let failures = failed.peek(&network(peer)).filter(|failures| failures.count >= FAILURES)?;
         let left = WINDOW.saturating_sub(now.saturating_duration_since(failures.since));
@@ -59,7 +59,7 @@ impl Throttle {
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&self, peer: Option<IpAddr>, now: Instant) {
+    pub fn failed(&self, peer: Option<IpAddr>, now: Instant) {
         let mut failed = self.failed.lock();
         let failures = failed.get_or_insert_mut(network(peer), || Failures { since: now, count: 0 });
         if now.saturating_duration_since(failures.since) >= WINDOW {

@@ -18,6 +18,8 @@ Examples:
                                               the platform at http://localhost:8000, by users that register workers
   regatta load -f shop.toml -H http://localhost:9000
                                               the web page at http://localhost:8089: start, watch, change and stop it there
+  regatta load -f shop.toml -H http://localhost:9000 --web-host 0.0.0.0
+                                              the same for other machines, with a sign-in by the token that it prints
   regatta load -f shop.toml -H http://localhost:9000 -u 100 -r 10 -t 5m --headless --csv results/shop
                                               a scenario of your own, with CSV files
   regatta load -f shop.toml --headless --arrival-rate 200 -t 1m --threshold 'http_req_duration: p(95)<200'
@@ -93,9 +95,17 @@ pub struct Load {
     #[arg(long, value_name = "SECONDS", env = "LOCUST_AUTOQUIT", hide_env_values = true)]
     pub autoquit: Option<f64>,
 
-    /// Where the web page listens; beyond this machine whoever reaches it can steer the run
+    /// Where the web page listens; beyond this machine it asks for a sign-in
     #[arg(long, value_name = "HOST", default_value = "localhost", env = "LOCUST_WEB_HOST", hide_env_values = true)]
     pub web_host: String,
+
+    /// Ask for a sign-in on this machine too; the token is that of REGATTA_LOAD_TOKEN, else a new one, printed at the start
+    #[arg(long, value_parser = FalseyValueParser::new(), env = "LOCUST_WEB_LOGIN", hide_env_values = true)]
+    pub web_login: bool,
+
+    /// Read the sign-in's token from this file
+    #[arg(long, value_name = "FILE", env = "REGATTA_LOAD_TOKEN_FILE", hide_env_values = true)]
+    pub web_token_file: Option<PathBuf>,
 
     /// The web page's port; 0: any that is free
     #[arg(

@@ -56,6 +56,8 @@ interface Now {
 export interface Options {
   classes: { name: string; weight: number }[];
   tags: string[];
+  /** Whether somebody signed in, and can sign out. */
+  login: boolean;
 }
 
 let classes: Options["classes"] = [];
@@ -181,6 +183,9 @@ export const begin = (form: Settings) => post("start", asked(form));
 export const edit = (form: Settings) => post("edit", asked(form));
 export const stop = () => post("stop");
 export const reset = () => post("reset");
+/** Shows the token once; from then on a cookie that no script can read stands for it. */
+export const signIn = (token: string) => post("sign-in", { token });
+export const signOut = () => post("sign-out");
 
 export async function lines(after: number): Promise<(Said & { n: number })[]> {
   return (await get<{ lines: (Said & { n: number })[] }>(`logs?after=${after}`)).lines;

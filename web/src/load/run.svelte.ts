@@ -1,6 +1,6 @@
 /** The run that the page shows: asked for once a second, and only what is in sight. */
 import { LogLines } from "../lib/logs.svelte";
-import { sentence } from "../api/client";
+import { ApiError, sentence } from "../api/client";
 import * as api from "./api";
 import type { Settings } from "./form";
 import type { Course, Exception, Failure, Figures, Share, Stage, State } from "./types";
@@ -26,6 +26,10 @@ class Run {
   error = $state<string | undefined>(undefined);
   /** Since when nothing was heard of the generator. */
   lost = $state<number | undefined>(undefined);
+  /** Whether somebody must sign in first. */
+  locked = $state(false);
+  /** Why the token that was shown does not do. */
+  wrong = $state<string | undefined>(undefined);
   tab = "";
 
   #wanted = new Map<string, number>();
@@ -36,7 +40,7 @@ class Run {
   start(): void {
     void this.look();
     setInterval(() => {
-      if (this.lost === undefined && Date.now() - this.#heard > LOST) this.lost = this.#heard;
+      if (!this.locked && this.lost === undefined && Date.now() - this.#heard > LOST) this.lost = this.#heard;
       if (document.visibilityState === "visible") void this.look();
     }, EVERY);
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && void this.look());
@@ -54,7 +58,7 @@ class Run {
   }
 
   async look(): Promise<void> {
-    if (this.#asking) return;
+    if (this.#asking || this.locked) return;
     this.#asking = true;
     try {
       this.options ??= await api.options();
@@ -70,10 +74,28 @@ class Run {
       this.lost = undefined;
       this.#heard = Date.now();
     } catch (error) {
-      this.error = sentence(error);
+      if (error instanceof ApiError && error.status === 401) this.#lock();
+      else this.error = sentence(error);
     } finally {
       this.#asking = false;
     }
+  }
+
+  async signIn(token: string): Promise<void> {
+    try {
+      await api.signIn(token);
+      this.wrong = undefined;
+      this.locked = false;
+    } catch (error) {
+      this.wrong = sentence(error);
+    }
+    await this.look();
+  }
+
+  async signOut(): Promise<string> {
+    await api.signOut();
+    this.#lock();
+    return "Signed out";
   }
 
   async begin(settings: Settings): Promise<void> {
@@ -97,6 +119,18 @@ class Run {
     await api.reset();
     await this.look();
     return "What was measured is forgotten";
+  }
+
+  /** Nothing of what was read stays in sight. */
+  #lock(): void {
+    this.locked = true;
+    this.lost = undefined;
+    this.error = undefined;
+    this.state = undefined;
+    this.options = undefined;
+    this.log = new LogLines();
+    this.#line = 0;
+    this.#forget();
   }
 
   #forget(): void {

@@ -15,9 +15,10 @@ use super::settings::Asked;
 
 type Shared = State<Arc<Lead>>;
 
-pub fn routes() -> Router<Arc<Lead>> {
+/// `login` says whether somebody must sign in, and can sign out.
+pub fn routes(login: bool) -> Router<Arc<Lead>> {
     Router::new()
-        .route("/api/load/options", get(options))
+        .route("/api/load/options", get(move |lead: Shared| options(lead, login)))
         .route("/api/load/now", get(|State(lead): Shared| async move { Json(lead.now()) }))
         .route("/api/load/history", get(history))
         .route("/api/load/ratio", get(|State(lead): Shared| async move { Json(lead.ratio()) }))
@@ -36,14 +37,14 @@ pub fn said(result: Result<&str, String>) -> Response {
     }
 }
 
-async fn options(State(lead): Shared) -> Json<Value> {
+async fn options(State(lead): Shared, login: bool) -> Json<Value> {
     let settings = lead.settings();
     let classes: Vec<Value> = lead
         .classes
         .iter()
         .map(|class| json!({ "name": class.name, "weight": class.weight, "on": settings.classes.contains_key(&class.name) }))
         .collect();
-    Json(json!({ "classes": classes, "tags": lead.tags, "settings": settings }))
+    Json(json!({ "classes": classes, "tags": lead.tags, "settings": settings, "login": login }))
 }
 
 async fn history(State(lead): Shared, Query(pairs): Query<Vec<(String, String)>>) -> Json<Value> {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// Browsers say where a call comes from; programs say nothing of it.
 pub async fn check(request: Request, next: Next) -> Response {
-    if let Err(why) = allowed(request.headers()) {
+    if let Err(why) = allowed(request.uri().path(), request.headers()) {
         return (StatusCode::FORBIDDEN, axum::Json(serde_json::json!({ "detail": why }))).into_response();
     }
     let mut response = next.run(request).await;
@@ -20,7 +20,7 @@ pub async fn check(request: Request, next: Next) -> Response {
     response
 }
 
-fn allowed(headers: &HeaderMap) -> Result<(), &'static str> {
+fn allowed(path: &str, headers: &HeaderMap) -> Result<(), &'static str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(HOST.as_str()).unwrap_or_default();
     // A name that another site made to point here is no address and not this machine's.
@@ -36,7 +36,8 @@ fn allowed(headers: &HeaderMap) -> Result<(), &'static str> {
         return Err("a page of another site may not ask this");
     }
     match text("sec-fetch-site") {
-        Some("cross-site" | "same-site") if text("sec-fetch-mode") != Some("navigate") => {
+        // A link elsewhere may lead to the page, and to nothing that a visit alone would do.
+        Some("cross-site" | "same-site") if path != "/" || text("sec-fetch-mode") != Some("navigate") => {
             Err("a page of another site may not ask this")
         }
         _ => Ok(()),
@@ -48,9 +49,13 @@ mod tests {
     use super::*;
 
     fn asks(pairs: &[(&'static str, &'static str)]) -> bool {
+        asks_at("/stop", pairs)
+    }
+
+    fn asks_at(path: &str, pairs: &[(&'static str, &'static str)]) -> bool {
         let headers =
             pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
-        allowed(&headers.collect()).is_ok()
+        allowed(path, &headers.collect()).is_ok()
     }
 
     #[test]
@@ -65,6 +70,8 @@ mod tests {
         assert!(!asks(&[("host", "localhost:8089"), ("origin", "http://evil.example")]));
         assert!(!asks(&[("host", "localhost:8089"), ("origin", "null")]));
         assert!(!asks(&[("host", "localhost:8089"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]));
+        let link = [("host", "localhost:8089"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+        assert!(asks_at("/", &link) && !asks(&link));
         assert!(!asks(&[("host", "evil.example:8089")]));
         assert!(!asks(&[]));
     }

@@ -5,7 +5,7 @@
 //! - [`history`]: its course, bounded however long it takes
 //! - [`figures`]: what the page shows of it once a second
 //! - [`api`]: what the page asks for; [`locust`]: Locust's web API, for scripts written against that
-//! - [`guard`]: who may ask
+//! - [`guard`]: from where it may be asked; [`login`]: by whom
 //!
 //! The page itself is built in `web/` and served from the binary as the console is.
 
@@ -15,9 +15,10 @@ mod guard;
 mod history;
 mod lead;
 mod locust;
+mod login;
 mod settings;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use regatta_server::console;
 use tokio::net::TcpListener;
 
 use self::lead::Lead;
+use self::login::Login;
 use self::settings::Settings;
 use super::args::Load;
 use super::show::{self, Log};
@@ -58,17 +60,32 @@ async fn serve_until_told(load: &Load, lead: Arc<Lead>) -> Outcome {
     let listener = listen(&load.web_host, load.web_port).await?;
     let address = listener.local_addr()?;
     let url = format!("http://{}:{}", shown(&load.web_host), address.port());
+    let login = Login::of(load, &address)?;
     log.info(&format!("Starting regatta load {}; web page at {url}", env!("CARGO_PKG_VERSION")));
     if !address.ip().is_loopback() {
-        log.warning("Whoever reaches this address can start and stop load tests from this machine");
+        log.warning(
+            "Between this page and its readers everything can be read, the token too; a proxy in front can speak TLS",
+        );
+    }
+    if let Some(made) = login.as_ref().and_then(Login::made) {
+        // To the terminal, this once, and no line of the log.
+        show::print(&format!(
+            "\nSign in at the page with this token, made for this start; scripts send it as `Authorization: Bearer`:\n\n  {}\n\n\
+             To choose it yourself, set REGATTA_LOAD_TOKEN.\n",
+            made.expose()
+        ));
     }
     let app = Router::new()
         .route("/", get(|headers: HeaderMap| async move { console::load_page(&headers) }))
         .route("/assets/{*file}", get(asset))
-        .merge(api::routes())
+        .merge(api::routes(login.is_some()))
         .merge(locust::routes())
-        .layer(axum::middleware::from_fn(guard::check))
         .with_state(lead.clone());
+    let app = match login {
+        Some(login) => Arc::new(login).before(app),
+        None => app,
+    };
+    let app = app.layer(axum::middleware::from_fn(guard::check));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let drained = async {
@@ -118,8 +135,12 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener, Failure> {
     })
 }
 
-fn shown(host: &str) -> &str {
-    if host.is_empty() || host == "*" || host == "0.0.0.0" { "localhost" } else { host }
+fn shown(host: &str) -> String {
+    match host.parse::<Ipv6Addr>() {
+        Ok(address) if !address.is_unspecified() => format!("[{address}]"),
+        Err(_) if !matches!(host, "" | "*" | "0.0.0.0") => host.to_owned(),
+        _ => "localhost".to_owned(),
+    }
 }
 
 /// The last words of a run: its tables.
