@@ -202,6 +202,51 @@ fn a_node_that_is_stopped_past_its_leases_does_nothing_twice() {
     }
 }
 
+/// The way of the README: a server with SQLite stops, what it has moves, servers on PostgreSQL go on; and back.
+#[test]
+fn from_one_machine_to_many_and_back() {
+    let Some(database) = database("nodes::from_one_machine_to_many") else { return };
+    let lease = ["--lease-seconds", "4"];
+    let one = Platform::start(Home::new(), &[&["serve", "--listen", "localhost:0"][..], &lease].concat());
+    let mut worker = one.worker("moves along");
+    let done = one.submit(&["--watch", "--", "sh", "-c", "echo before; echo '{\"n\":1}'"]);
+    let waits = one.submit(&["--requires", "rack=none", "--", "true"]);
+    let runs = one.submit_shell("sleep 4; echo '{\"n\":2}'");
+    until("it runs", || (one.task(&runs)["subtasks"][0]["status"] == "in_progress").then_some(()));
+    let before = one.task(&done);
+    worker.kill();
+    let (status, home) = one.stop();
+    assert!(status.success());
+    let file = home.path("moving.db").display().to_string();
+    let exported = home.run(["export", "--output", &file]).ok();
+    assert!(exported.stdout.contains("3 tasks") && exported.stdout.contains("regatta import"), "{exported:?}");
+    let imported = home.run(["import", &file, "--database", database.url()]).ok();
+    assert!(imported.stdout.contains("tasks 3") && imported.stdout.contains("because they ran: 1"), "{imported:?}");
+    assert!(!imported.stdout.contains(database.url()), "no password: {imported:?}");
+
+    let arguments = ["serve", "--listen", "localhost:0", "--database", database.url()];
+    let many: [Platform; 2] = std::array::from_fn(|_| Platform::start(Home::new(), &[&arguments[..], &lease].concat()));
+    assert_eq!(many[1].task(&done), before, "what was done is as it was");
+    let servers = format!("{},{}", many[0].url, many[1].url);
+    let moved = ["worker", "--server", &servers, "--name", "moves along", "--tools", "command", "--slots", "2"];
+    let _worker = Process::start(home.regatta(moved), home.path("moved.log"));
+    let task = many[0].ended(&runs);
+    assert_eq!((&task["status"], &task["subtasks"][0]["attempt"]), (&"completed".into(), &2.into()), "{task}");
+    assert_eq!(many[0].run(&["workers", "list", "--json"]).ok().json()["workers"].as_array().unwrap().len(), 1);
+    let [first, second] = many;
+    first.stop();
+    second.stop();
+
+    let back = Home::new();
+    let file = back.path("back.db").display().to_string();
+    back.run(["export", "--database", database.url(), "--output", &file]).ok();
+    back.run(["restore", &file]).ok();
+    let one = Platform::start(back, &["serve", "--listen", "localhost:0"]);
+    assert_eq!(one.task(&done), before);
+    assert_eq!(one.task(&waits)["status"], "in_progress");
+    assert_eq!(one.task(&runs), task);
+}
+
 /// The word of `/health` for Redis.
 fn redis_of(node: &Platform) -> String {
     let answer = call(&node.address(), "GET", "/health", None, &serde_json::Value::Null);

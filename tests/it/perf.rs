@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use regatta_services::{Proxy, Way};
+use regatta_services::{Proxy, Way, database, redis};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -92,6 +92,30 @@ fn every_check_on_a_platform_of_its_own() {
     // Nothing is left: neither its folder nor a process.
     let left: Vec<_> = std::fs::read_dir(&temp).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The same checks on PostgreSQL and Redis: calls at one server, workers at the other. What the run made is gone afterwards.
+#[test]
+fn every_check_on_many_servers() {
+    let test = "perf::every_check_on_many_servers";
+    let (Some(database), Some(redis)) = (database(test), redis(test)) else { return };
+    let home = Home::new();
+    let (loose, report) = (limits(&home, HOURS), home.path("perf.json"));
+    let shared = ["perf", "--database", database.url(), "--redis", &redis.url, "--thresholds", &loose];
+    let ran = home.run([&shared[..], &["--report", report.to_str().unwrap()]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let written = json(&report);
+    assert_eq!(verdicts(&written, "passed"), listed(&home), "{written:#}");
+    assert_eq!(
+        (&written["health"]["database"], &written["health"]["redis"]),
+        (&"connected".into(), &"connected".into())
+    );
+
+    let platform = Platform::start(Home::new(), &["serve", "--listen", "localhost:0", "--database", database.url()]);
+    assert_eq!(platform.run(&["task", "list", "--json"]).ok().json()["tasks"].as_array().unwrap().len(), 0);
+    platform.submit(&["Wait for an agent that nobody has started", "--prefer", "gemini_cli", "--type", "bug_fix"]);
+    let refused = home.run(shared);
+    assert!(refused.code == Some(2) && refused.stderr.contains("not empty"), "{refused:?}");
 }
 
 /// Beside an agent that leaves a trace of whatever it runs, a worker that runs programs, and a task that waits for a tool nobody

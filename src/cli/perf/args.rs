@@ -32,6 +32,7 @@ Examples:
   regatta perf                                           every check, on a platform of its own
   regatta perf api::worker -s                            a group, with all its figures
   regatta perf --target http://farm:8000 -x              a deployment, up to the first check that fails
+  regatta perf --database postgres://... --redis redis://...   two servers of its own on them
   regatta perf --scale 10 --report perf.html             ten times the concurrent numbers, and a report
   regatta perf thresholds > mine.toml                    the limits, to change and give with --thresholds";
 
@@ -67,6 +68,14 @@ pub struct Run {
     /// The deployment to check, instead of a platform of its own
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
+
+    /// Run its own platform on this PostgreSQL, as two servers: an empty database
+    #[arg(long, value_name = "URL", conflicts_with = "target")]
+    pub database: Option<String>,
+
+    /// Let the news between those two servers go by this Redis
+    #[arg(long, value_name = "URL", requires = "database")]
+    pub redis: Option<String>,
 
     /// List the checks, with what they are held to
     #[arg(long)]

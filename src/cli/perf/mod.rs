@@ -14,6 +14,7 @@ use std::time::Duration;
 use regatta_perf::checks;
 use regatta_perf::explain::{WORDS, find};
 use regatta_perf::own;
+use regatta_perf::platform::Services;
 use regatta_perf::runner::{self, Item, Options, RunError};
 use regatta_perf::thresholds::{DEFAULTS, Thresholds};
 use tokio::sync::watch;
@@ -62,6 +63,7 @@ fn run(run: Run, context: &Context) -> Outcome {
         checks: selected,
         run_real_agents: run.run_real_agents,
         target: run.target.clone(),
+        services: run.database.clone().map(|database| Services { database, redis: run.redis.clone() }),
         token: context.token().map(str::to_owned),
         tls_ca: context.tls_ca().map(ToOwned::to_owned),
         binary,

@@ -81,7 +81,8 @@ impl Fleet {
         };
         for (index, arguments) in shares.into_iter().enumerate() {
             let output = options.folder.join(format!("worker-{}.log", index + 1));
-            let process = Process::start(options.binary, &arguments, options.token, output)?;
+            let token: Vec<(&str, &str)> = options.token.map(|token| ("REGATTA_TOKEN", token)).into_iter().collect();
+            let process = Process::start(options.binary, &arguments, &token, output)?;
             fleet.processes.borrow_mut().push(process);
         }
         fleet.ready(client).await?;

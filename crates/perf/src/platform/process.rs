@@ -22,22 +22,37 @@ pub struct Process {
     pub output: PathBuf,
 }
 
+/// What the caller's environment says to regatta is not said to what is measured.
+const OURS: [&str; 8] = [
+    "REGATTA_SERVER",
+    "REGATTA_TOKEN",
+    "REGATTA_CONFIG",
+    "REGATTA_DATA",
+    "REGATTA_DATABASE",
+    "REGATTA_REDIS",
+    "DATABASE_URL",
+    "REDIS_URL",
+];
+
 impl Process {
     /// Starts `binary` with these arguments. Its standard input is held open while we live: its end tells it that we are
     /// gone, however we went. It gets our environment but for the settings of `regatta`, and the token, if there is one.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn start(binary: &Path, arguments: &[OsString], token: Option<&str>, output: PathBuf) -> Result<Self, Trouble> {
+    pub fn start(
+        binary: &Path,
+        arguments: &[OsString],
+        environment: &[(&str, &str)],
+        output: PathBuf,
+    ) -> Result<Self, Trouble> {
         let refused = |error: std::io::Error| Trouble(format!("{} cannot be started: {error}", binary.display()));
         let file = File::options().create(true).append(true).open(&output).map_err(refused)?;
         let mut command = Command::new(binary);
-        for name in ["REGATTA_SERVER", "REGATTA_TOKEN", "REGATTA_CONFIG", "REGATTA_DATA"] {
+        for name in OURS {
             command.env_remove(name);
         }
-        if let Some(token) = token {
-            command.env("REGATTA_TOKEN", token);
-        }
+        command.envs(environment.iter().copied());
         let child = command
             .args(arguments)
             .stdin(Stdio::piped())

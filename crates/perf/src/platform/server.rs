@@ -1,4 +1,4 @@
-//! A server: `regatta serve` with the embedded store, on any free port of this machine.
+//! A server: `regatta serve` on any free port of this machine, with the embedded store or on services that are there.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,21 @@ struct Ready {
     url: String,
 }
 
+/// The services that servers share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Services {
+    /// The URL of a PostgreSQL database in which nothing is.
+    pub database: String,
+    /// The URL of a Redis.
+    pub redis: Option<String>,
+}
+
 impl Server {
-    /// Starts `binary` as a server that keeps everything in `folder`.
+    /// Starts `binary` as a server that keeps everything in `folder`, or in these services.
     ///
     /// # Errors
     /// When it cannot be started, or ends before it serves.
-    pub async fn start(binary: &Path, folder: &Path) -> Result<Self, Trouble> {
+    pub async fn start(binary: &Path, folder: &Path, services: Option<&Services>) -> Result<Self, Trouble> {
         let ready = folder.join("ready.json");
         let config = empty_config(folder)?;
         let database = format!("sqlite:{}", folder.join("regatta.db").display());
@@ -43,8 +52,6 @@ impl Server {
             config.into(),
             "--listen".into(),
             "localhost:0".into(),
-            "--database".into(),
-            database.into(),
             "--ready-file".into(),
             ready.clone().into(),
             "--exit-with-parent".into(),
@@ -54,7 +61,12 @@ impl Server {
             "--log-level".into(),
             "info,regatta_server::front=debug".into(),
         ];
-        let mut process = Process::start(binary, &arguments, None, folder.join("server.log"))?;
+        // By the environment, which not everybody on the machine sees: there are passwords in them.
+        let mut environment = vec![("REGATTA_DATABASE", services.map_or(&*database, |services| &services.database))];
+        if let Some(redis) = services.and_then(|services| services.redis.as_deref()) {
+            environment.push(("REGATTA_REDIS", redis));
+        }
+        let mut process = Process::start(binary, &arguments, &environment, folder.join("server.log"))?;
         let started = Instant::now();
         loop {
             if let Some(Ready { url }) = std::fs::read(&ready).ok().and_then(|text| serde_json::from_slice(&text).ok())

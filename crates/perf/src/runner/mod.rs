@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 use self::stage::Stage;
 use crate::caller::CallerError;
 use crate::own::OwnCheck;
+use crate::platform::Services;
 use crate::report::{CheckReport, Report};
 use crate::thresholds::Thresholds;
 use crate::trial::{Check, Trouble};
@@ -29,6 +30,8 @@ pub struct Options {
     pub run_real_agents: bool,
     /// The server; without it a platform of our own.
     pub target: Option<String>,
+    /// What the servers of our own platform run on, in place of the embedded store: then there are two of them.
+    pub services: Option<Services>,
     /// The token to show it.
     pub token: Option<String>,
     /// Certificates to believe.
@@ -164,7 +167,7 @@ async fn within(
         .prefix("regatta-perf-")
         .tempdir()
         .map_err(|error| RunError::Platform(format!("no temporary folder can be made: {error}")))?;
-    let mut stage = Stage { options, run, folder: folder.path().to_owned(), server: None, world: None };
+    let mut stage = Stage { options, run, folder: folder.path().to_owned(), servers: Vec::new(), world: None };
     let outcome = tokio::select! {
         outcome = stage.work(observer, &mut report) => outcome,
         () = counted(&mut interrupts, 1) => {
@@ -173,7 +176,7 @@ async fn within(
         }
     };
     // A server of our own goes with all that is in it.
-    let own = stage.server.is_some();
+    let own = !stage.servers.is_empty();
     let left = tokio::select! {
         left = stage.close() => left,
         () = counted(&mut interrupts, 2) => Err(Trouble::new("cleaning up was interrupted")),

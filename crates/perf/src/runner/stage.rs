@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use regatta_client::Client;
 use regatta_client::api::WorkerStatus;
+use regatta_client::api::task::TasksQuery;
 use regatta_client::api::worker::WorkersQuery;
 
 use super::{Item, Observer, Options, RunError};
@@ -24,7 +25,7 @@ pub(super) struct Stage<'a> {
     pub options: &'a Options,
     pub run: String,
     pub folder: PathBuf,
-    pub server: Option<Server>,
+    pub servers: Vec<Server>,
     pub world: Option<Rc<World>>,
 }
 
@@ -39,10 +40,8 @@ impl Stage<'_> {
                 Item::BuiltIn(check) => self.check(check, &world).await,
                 Item::Own(check) => self.own_check(check, &world, &report.target).await,
             };
-            if !ended.passed()
-                && let Some(server) = &self.server
-            {
-                ended.add_log_lines(server.log());
+            if !ended.passed() {
+                self.servers.iter().for_each(|server| ended.add_log_lines(server.log()));
             }
             observer.ended(&ended);
             let passed = ended.passed();
@@ -57,13 +56,9 @@ impl Stage<'_> {
     /// Starts or finds the server, and the workers if a check needs some.
     async fn set(&mut self, observer: &mut dyn Observer, report: &mut Report) -> Result<Rc<World>, RunError> {
         let Options { target, token, tls_ca, binary, scale, checks, .. } = self.options;
-        let url = match target {
-            Some(url) => url.clone(),
-            None => {
-                observer.preparing("a server with an empty store");
-                let server = Server::start(binary, &self.folder).await?;
-                self.server.insert(server).url.clone()
-            }
+        let (url, of_workers) = match target {
+            Some(url) => (url.clone(), url.clone()),
+            None => self.serve(observer).await?,
         };
         report.target = url.clone();
         let token = token.as_deref().filter(|_| target.is_some());
@@ -72,6 +67,9 @@ impl Stage<'_> {
         let world = Rc::new(World::new(caller, client.clone(), self.run.clone(), *scale, Pulse::start()));
         self.world = Some(Rc::clone(&world));
         report.health = Some(world.client.health().await?);
+        if self.options.services.is_some() {
+            self.is_empty(&client).await?;
+        }
         // The health is told to anybody; whether we may do more shows here, before it costs a check.
         world.client.workers(&WorkersQuery { limit: Some(1), ..WorkersQuery::default() }).await?;
         let needs = |item: &Item| matches!(item, Item::BuiltIn(check) if check.needs == Needs::Workers);
@@ -85,7 +83,7 @@ impl Stage<'_> {
             let options = FleetOptions {
                 binary,
                 folder: &self.folder,
-                url: &url,
+                url: &of_workers,
                 token,
                 tls_ca: tls_ca.as_deref(),
                 run: &self.run,
@@ -98,6 +96,43 @@ impl Stage<'_> {
         Ok(world)
     }
 
+    /// Starts our own servers, and says where to call and where workers belong. Where they share services these are two, so that
+    /// what travels between servers is measured too.
+    async fn serve(&mut self, observer: &mut dyn Observer) -> Result<(String, String), RunError> {
+        let Options { binary, services, .. } = self.options;
+        let names: &[&str] = match services {
+            Some(_) => &["one", "two"],
+            None => &["."],
+        };
+        observer.preparing(if services.is_some() {
+            "two servers on the given services"
+        } else {
+            "a server with an empty store"
+        });
+        for name in names {
+            let folder = self.folder.join(name);
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| Trouble(format!("{} cannot be made: {error}", folder.display())))?;
+            self.servers.push(Server::start(binary, &folder, services.as_ref()).await?);
+        }
+        let url = |server: Option<&Server>| server.map(|server| server.url.clone()).unwrap_or_default();
+        Ok((url(self.servers.first()), url(self.servers.last())))
+    }
+
+    /// What is in a database that was given is not ours to measure with, nor to remove.
+    async fn is_empty(&mut self, client: &Client) -> Result<(), RunError> {
+        let tasks = client.tasks(&TasksQuery { limit: Some(1), ..TasksQuery::default() }).await?.tasks.len();
+        let workers = client.workers(&WorkersQuery { limit: Some(1), ..WorkersQuery::default() }).await?.workers.len();
+        if tasks + workers > 0 {
+            // Nothing was made that would have to be removed.
+            self.world = None;
+            return Err(RunError::Options(
+                "the database is not empty; give one in which nothing is (createdb makes one), or check a deployment with --target".into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Ends the workers, removes what the run made on a server that is not our own, and ends our own.
     pub async fn close(&mut self) -> Result<(), Trouble> {
         let mut left = Ok(());
@@ -105,11 +140,11 @@ impl Stage<'_> {
             if let Some(fleet) = world.fleet.get() {
                 fleet.stop().await;
             }
-            if self.server.is_none() {
+            if self.servers.is_empty() || self.options.services.is_some() {
                 left = world.sweep().await;
             }
         }
-        if let Some(server) = self.server.take() {
+        for server in self.servers.drain(..) {
             server.stop().await;
         }
         left
