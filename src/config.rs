@@ -60,6 +60,8 @@ pub struct Serve {
     pub database: Option<String>,
     /// What servers on one PostgreSQL tell each other their news by: `redis://…`.
     pub redis: Option<String>,
+    /// Most connections to PostgreSQL that read.
+    pub pool_size: Option<u16>,
     /// How long a lease holds without renewal, in seconds.
     pub lease_seconds: Option<u32>,
     /// After how many days tasks that ended are forgotten.

@@ -52,6 +52,8 @@ pub struct NodeOptions {
     pub database: Database,
     /// The Redis by which servers on one PostgreSQL tell each other their news; without it PostgreSQL does.
     pub redis: Option<String>,
+    /// Most connections to PostgreSQL that read.
+    pub pool_size: Option<usize>,
     /// Where to listen.
     pub listen: Vec<String>,
     /// How long a lease holds without renewal, in seconds.
@@ -112,8 +114,9 @@ impl NodeOptions {
                 (Arc::new(store), Arc::new(RealWorld::default()))
             }
             Database::Postgres(url) => {
-                let store =
-                    PostgresStore::open(postgres::Options::new(url), opened_with).await.map_err(store_failure)?;
+                let mut options = postgres::Options::new(url);
+                options.pool_size = self.pool_size.unwrap_or(options.pool_size);
+                let store = PostgresStore::open(options, opened_with).await.map_err(store_failure)?;
                 let world = SharedTime { real: RealWorld::default(), clock: store.clock() };
                 (Arc::new(store), Arc::new(world))
             }

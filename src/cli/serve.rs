@@ -48,6 +48,10 @@ pub struct Serve {
     #[arg(long, value_name = "URL", env = "REGATTA_REDIS", hide_env_values = true)]
     redis: Option<String>,
 
+    /// Most connections to PostgreSQL that read; 0 makes one for each use [default: 60]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16))]
+    pool_size: Option<u16>,
+
     /// How long a worker may be silent before its work goes to another [default: 90]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     lease_seconds: Option<u32>,
@@ -89,6 +93,7 @@ impl Serve {
             listen: listen(self.listen, file.listen.as_deref()),
             database: database.clone(),
             redis: redis(self.redis.or(file.redis.clone()), &database)?,
+            pool_size: self.pool_size.or(file.pool_size).map(usize::from),
             lease_seconds: self.lease_seconds.or(file.lease_seconds),
             tls: tls(self.tls_cert.or(file.tls_cert.clone()), self.tls_key.or(file.tls_key.clone()))?,
             insecure_no_auth: self.insecure_no_auth || file.insecure_no_auth.unwrap_or(false),

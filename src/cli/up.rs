@@ -118,6 +118,7 @@ impl Up {
         let first = listen.first().cloned().unwrap_or_default();
         let options = NodeOptions {
             redis: None,
+            pool_size: None,
             database: Database::Sqlite(data.join("regatta.db")),
             listen,
             lease_seconds,

@@ -4,6 +4,7 @@
 
 mod backup;
 mod chaos;
+mod deploy;
 mod errors;
 mod examples;
 mod hostile;

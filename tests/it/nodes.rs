@@ -209,7 +209,8 @@ fn from_one_machine_to_many_and_back() {
     let lease = ["--lease-seconds", "4"];
     let one = Platform::start(Home::new(), &[&["serve", "--listen", "localhost:0"][..], &lease].concat());
     let mut worker = one.worker("moves along");
-    let done = one.submit(&["--watch", "--", "sh", "-c", "echo before; echo '{\"n\":1}'"]);
+    let done = one.submit_shell("echo before; echo '{\"n\":1}'");
+    one.ended(&done);
     let waits = one.submit(&["--requires", "rack=none", "--", "true"]);
     let runs = one.submit_shell("sleep 4; echo '{\"n\":2}'");
     until("it runs", || (one.task(&runs)["subtasks"][0]["status"] == "in_progress").then_some(()));

@@ -116,6 +116,36 @@ pub async fn schema(url: &str) -> Result<Vec<SchemaChange>, StoreError> {
     migrate::status(&Connector::new(url)?).await
 }
 
+/// Connections that a node has beside those of its pool: two that write, two for news.
+const BESIDE_POOL: i64 = 4;
+
+/// Says so when the nodes that are there and this one may want more connections than PostgreSQL has.
+async fn room(connector: &Connector, pool_size: usize) -> Result<(), StoreError> {
+    let client = connector.connect("start").await?;
+    let sql = "SELECT current_setting('max_connections')::bigint \
+                      - current_setting('superuser_reserved_connections')::bigint, \
+                      count(*) FILTER (WHERE application_name = 'regatta writer') \
+               FROM pg_stat_activity WHERE datname = current_database()";
+    let row = client.query_one(sql, &[]).await.map_err(DbError::from)?;
+    let (has, writers): (i64, i64) =
+        row.try_get(0).and_then(|has| Ok((has, row.try_get(1)?))).map_err(DbError::from)?;
+    if let Some(wants) = wants_more(has, writers, pool_size) {
+        tracing::warn!(
+            connections = has,
+            wants,
+            "with this one, servers may want more connections than PostgreSQL has; raise its max_connections, or give each server less with --pool-size"
+        );
+    }
+    Ok(())
+}
+
+/// How many connections the nodes may want, when that is more than there are. A node has one or two that write.
+fn wants_more(has: i64, writers: i64, pool_size: usize) -> Option<i64> {
+    let nodes = 1 + (writers + 1) / 2;
+    let wants = nodes.saturating_mul(i64::try_from(pool_size).unwrap_or(i64::MAX).saturating_add(BESIDE_POOL));
+    (wants > has).then_some(wants)
+}
+
 /// A connection of its own, for what is done beside the store.
 pub(crate) async fn connect_to(url: &str, name: &str) -> Result<tokio_postgres::Client, StoreError> {
     Ok(Connector::new(url)?.connect(name).await?)
@@ -153,6 +183,7 @@ impl PostgresStore {
         });
         let cluster = cluster.await?.value.and_then(|text| Uuid::parse_str(&text).ok());
         let cluster = cluster.ok_or_else(|| StoreError::Open(format!("{} has no cluster id", connector.shown())))?;
+        room(&connector, options.pool_size).await?;
         let queue = Arc::new(Queue::new(options.queue_rows));
         let now = readers.read(|reader| async move {
             let value = reader.now().await;
@@ -368,5 +399,19 @@ impl Store for PostgresStore {
             }
         }
         self.readers.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_connections_are_noticed() {
+        assert_eq!(wants_more(97, 0, 60), None);
+        // The second server of two.
+        assert_eq!(wants_more(97, 2, 60), Some(128));
+        assert_eq!(wants_more(97, 1, 60), Some(128));
+        assert_eq!(wants_more(97, 2, 20), None);
     }
 }

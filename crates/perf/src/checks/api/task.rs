@@ -1,5 +1,6 @@
 //! Single calls about tasks.
 
+use regatta_client::api::health::RedisState;
 use regatta_client::api::task::{CreateTask, Decomposed, TaskCreated, TaskDetail, TaskList, TaskProgress};
 use uuid::Uuid;
 
@@ -49,14 +50,17 @@ pub async fn list(trial: &Trial) -> Outcome {
     Ok(())
 }
 
-/// Asks how far a task is. The answer comes from the cache: the server says that it did not ask its database.
+/// Asks how far a task is. A server that is the only one on its database answers from its cache, and says that it did not ask the
+/// database; one of several reads a row, because what another has acknowledged must show.
 pub async fn progress(trial: &Trial) -> Outcome {
     let tasks = trial.world.submit_many(trial.number()).await?;
     let mut without = 0;
     for task in tasks {
         without += usize::from(ask_progress(trial, task).await);
     }
-    trial.fact("answers without the database", without, trial.number());
+    if trial.world.client.health().await?.redis == RedisState::Embedded {
+        trial.fact("answers without the database", without, trial.number());
+    }
     Ok(())
 }
 
