@@ -12,7 +12,7 @@ use regatta_store::postgres::{self, Options, PostgresStore, Time};
 use regatta_store::{LogQuery, Store, StoreError, StoreExt, TaskQuery};
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{BEGIN, LEASE, Recorder, all_tasks, new_task, postgres_options, registration, report};
+use crate::support::{BEGIN, Fixture, LEASE, Recorder, all_tasks, new_task, postgres_options, registration, report};
 
 async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
@@ -179,7 +179,7 @@ async fn work(store: Arc<PostgresStore>, task: TaskId, machine: String) -> Vec<S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wide_join_completed_from_three_nodes_at_once_is_queued_once() {
-    const WIDE: usize = 300;
+    const WIDE: usize = 1_000;
     let Some(database) = database("a_wide_join") else { return };
     let nodes = [node(&database).await, node(&database).await, node(&database).await];
     let names: Vec<String> = (0..WIDE).map(|n| format!("part {n}")).collect();
@@ -357,4 +357,30 @@ async fn a_nul_becomes_its_picture() {
     assert!(format!("{logs:?}").contains("a\u{2400}b"), "{logs:?}");
     let found = TaskQuery { search: Some(text.into()), ..crate::support::all_tasks() };
     assert_eq!(f.store.tasks(found).await.unwrap().value.tasks.len(), 1);
+}
+
+/// Two nodes whose clocks are twenty minutes apart: the database's counts.
+#[tokio::test]
+async fn clocks_of_nodes_may_differ() {
+    let Some(database) = database("clocks_of_nodes_may_differ") else { return };
+    let open = async || {
+        let options = Options { time: Time::Database, pool_size: 2, ..Options::new(database.url()) };
+        Arc::new(PostgresStore::open(options, Arc::new(Recorder::default())).await.unwrap())
+    };
+    let clock = open().await.clock();
+    let (before, ten) = (clock.now(), Span::seconds(600));
+    let fast = Fixture::over(open().await, before + ten);
+    let slow = Fixture::over(open().await, before - ten);
+    let id = slow.submit(&[("a", &[]), ("b", &["a"])]).await;
+    let worker = fast.register("m", 4).await;
+    let given = slow.claim(worker, 1).await.remove(0);
+    assert_eq!(fast.sweep().await.handled, 0, "its lease is not over for the one that is ahead");
+    assert!(matches!(fast.complete(given.lease, "{}").await, Reported::Accepted { .. }));
+    let next = fast.claim(worker, 1).await.remove(0);
+    assert!(matches!(slow.complete(next.lease, "{}").await, Reported::Accepted { .. }));
+    let (row, after) = (slow.task(id).await, clock.now());
+    assert_eq!(row.status, TaskStatus::Completed);
+    for at in [row.head.created_at, row.started_at.unwrap(), row.completed_at.unwrap()] {
+        assert!((before..=after + Span::seconds(1)).contains(&at), "{at:?} between {before:?} and {after:?}");
+    }
 }
