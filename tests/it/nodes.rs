@@ -285,3 +285,63 @@ fn a_redis_is_for_many_servers() {
     let ran = home.run(["serve", "--database", "postgres://localhost:1/none", "--redis", "http://:hidden@h"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("no Redis") && !ran.stderr.contains("hidden"), "{ran:?}");
 }
+
+/// A certificate for localhost that vouches for itself, and its key, as the files of a service.
+fn certificate() -> [(&'static str, String); 2] {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    [("server.crt", made.cert.pem()), ("server.key", made.signing_key.serialize_pem())]
+}
+
+#[test]
+fn postgres_and_redis_over_tls() {
+    let test = "nodes::postgres_and_redis_over_tls";
+    let [certificate, key] = certificate();
+    let files = [(certificate.0, certificate.1.as_bytes()), (key.0, key.1.as_bytes())];
+    let settings = ["ssl=on", "ssl_cert_file={folder}/server.crt", "ssl_key_file={folder}/server.key"];
+    let Some(postgres) = Postgres::start_with(test, &settings, &files) else { return };
+    let arguments = ["--tls-port", "{port}", "--port", "0", "--tls-auth-clients", "no"];
+    let keys = ["--tls-cert-file", "{folder}/server.crt", "--tls-key-file", "{folder}/server.key"];
+    let Some(redis) = Redis::start_with(test, &[&arguments[..], &keys].concat(), &files) else { return };
+
+    let home = Home::new();
+    let (root, other) = (home.path("root.pem"), home.path("other.pem"));
+    std::fs::write(&root, &certificate.1).unwrap();
+    std::fs::write(&other, self::certificate()[0].1.as_bytes()).unwrap();
+    let url = |host: &str, mode: &str, root: &std::path::Path| {
+        let url = postgres.url().replace("127.0.0.1", host);
+        format!("{url}?sslmode={mode}&sslrootcert={}", root.display())
+    };
+    let migrate = |url: &str| home.run(["migrate", "--database", url]);
+    migrate(&url("localhost", "verify-full", &root)).ok();
+    migrate(&url("127.0.0.1", "verify-ca", &root)).ok();
+    migrate(&url("127.0.0.1", "require", &root)).ok();
+    migrate(&postgres.url()).ok();
+    for (host, mode, root) in
+        [("127.0.0.1", "verify-full", &root), ("localhost", "verify-full", &other), ("localhost", "verify-ca", &other)]
+    {
+        let refused = migrate(&url(host, mode, root));
+        assert!(refused.code == Some(1) && refused.stderr.contains("certificate"), "{host} {mode}: {refused:?}");
+    }
+
+    let database = url("localhost", "verify-full", &root);
+    let redis = redis.url().replace("redis://", "rediss://").replace("127.0.0.1", "localhost");
+    let serve = |trusts: bool| {
+        let home = Home::new();
+        let mut command =
+            home.regatta(["serve", "--listen", "localhost:0", "--database", &database, "--redis", &redis]);
+        if trusts {
+            command.env("SSL_CERT_FILE", &root);
+        }
+        Platform::of(command, home)
+    };
+    let node = serve(true);
+    until("Redis over TLS", || (redis_of(&node) == "connected").then_some(()));
+    let _worker = node.worker("the worker");
+    let watched = node.run(&["task", "submit", "--watch", "--", "echo", "over TLS"]).ok();
+    assert!(watched.stdout.contains("over TLS"), "{watched:?}");
+    // Who does not know the authority does not talk to it, and goes on without.
+    let careful = serve(false);
+    until("it to say so", || (redis_of(&careful) == "disconnected").then_some(()));
+    let watched = careful.run(&["task", "submit", "--watch", "--", "echo", "without it"]).ok();
+    assert!(watched.stdout.contains("without it"), "{watched:?}");
+}

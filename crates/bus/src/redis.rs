@@ -32,6 +32,8 @@ use crate::relay::{Received, Transport};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries to connect, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How often those who watch are told to read, while nothing is heard.
+const DEAF_EVERY: Duration = Duration::from_secs(3);
 /// Messages that were heard and wait to be delivered.
 const HEARD: usize = 256;
 
@@ -192,10 +194,12 @@ async fn stay_present(shared: Arc<Shared>) {
     }
 }
 
-/// Listens for ever; every new connection is a break.
+/// Listens for ever; every new connection is a break. As long as there is none, a break every while has those who watch read what
+/// they would hear: this node may be the only one that is cut off.
 async fn listen(shared: Arc<Shared>, tell: mpsc::Sender<Received>) {
     let mut pause = PAUSES.0;
     let mut said = false;
+    let mut deaf: Option<Instant> = None;
     while !tell.is_closed() {
         let began = Instant::now();
         if let Err(error) = listen_once(&shared, &tell).await {
@@ -204,6 +208,12 @@ async fn listen(shared: Arc<Shared>, tell: mpsc::Sender<Received>) {
             }
             if !std::mem::replace(&mut said, true) {
                 tracing::warn!(%error, "other nodes cannot be heard through Redis; it is tried again");
+            }
+            if deaf.is_none_or(|told| told.elapsed() >= DEAF_EVERY) {
+                deaf = Some(Instant::now());
+                if tell.send(Received::Break).await.is_err() {
+                    return;
+                }
             }
         }
         sleep(pause).await;
