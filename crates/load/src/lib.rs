@@ -3,7 +3,7 @@
 //!
 //! - [`scenario`]: what users do, read from a file and made ready
 //! - [`engine`]: threads, users and their requests; [`http`], [`ws`]: the protocols beneath
-//! - [`totals`]: what was measured, merged from all threads; [`threshold`]: what must hold; [`health`]: whether the
+//! - [`totals`]: what was measured, merged from all threads; [`series`]: its course, bounded; [`threshold`]: what must hold; [`health`]: whether the
 //!   generator itself was the bottleneck
 //! - [`report`]: tables, CSV, JSON
 //! - [`locust`]: a worker of a Locust master, which leads the engine
@@ -20,6 +20,7 @@ pub mod http;
 pub mod locust;
 pub mod report;
 pub mod scenario;
+pub mod series;
 pub mod threshold;
 pub mod totals;
 pub mod ws;

@@ -1,4 +1,4 @@
-//! What was measured, merged from all threads: per request, per second, and over all.
+//! What was measured, merged from all threads: per request, over time, and over all.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,6 +9,7 @@ use regatta_stats::Distribution;
 use crate::engine::meter::{Fate, Interval, Stage};
 use crate::health::Health;
 use crate::scenario::plan::RequestName;
+use crate::series::{Level, Point, Series};
 
 /// So many different errors are told apart; more are counted together.
 const MOST_ERRORS: usize = 1_000;
@@ -32,8 +33,8 @@ pub struct Totals {
     pub exceptions: BTreeMap<(String, String), u64>,
     /// Users now, by class.
     pub users: Vec<(String, u64)>,
-    /// Users at the end of each second.
-    pub user_series: Vec<(u64, u64)>,
+    /// Users over time.
+    pub user_series: Series<Level>,
     /// Tasks done.
     pub iterations: u64,
     /// Arrivals nobody was free for.
@@ -72,21 +73,8 @@ pub struct Entry {
     pub stages: BTreeMap<Box<str>, Stage>,
     /// Milliseconds since 1970 of the last one.
     pub last: Option<i64>,
-    /// Its seconds, without those in which there was nothing.
-    pub series: Vec<Point>,
-}
-
-/// One second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// Seconds since the run began.
-    pub second: u64,
-    /// Requests that ended in it.
-    pub requests: u64,
-    /// How many of them failed.
-    pub failures: u64,
-    /// Percentiles 50, 95 and 99 and the maximum, in microseconds.
-    pub micros: [u64; 4],
+    /// Its course, without seconds in which there was nothing.
+    pub series: Series<Point>,
 }
 
 impl Entry {
@@ -101,7 +89,7 @@ impl Entry {
             service: None,
             stages: BTreeMap::new(),
             last: None,
-            series: Vec::new(),
+            series: Series::default(),
         }
     }
 
@@ -153,7 +141,7 @@ impl Entry {
     /// Requests and failures a second over the last ten whole seconds before `second`, as far as there were so many.
     pub fn current_rates(&self, second: u64) -> (f64, f64) {
         let from = second.saturating_sub(10);
-        let recent = self.series.iter().rev().take_while(|point| point.second >= from);
+        let recent = self.series.recent().take_while(|point| point.second >= from);
         let (requests, failures) = recent
             .filter(|point| point.second < second)
             .fold((0, 0), |(requests, failures), point| (requests + point.requests, failures + point.failures));
@@ -184,7 +172,7 @@ impl Totals {
             errors: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             users: classes.iter().map(|class| (class.clone(), 0)).collect(),
-            user_series: Vec::new(),
+            user_series: Series::default(),
             iterations: 0,
             dropped: 0,
             health: Health::default(),
@@ -243,7 +231,7 @@ impl Totals {
             self.entries[id].add(second, &interval);
         }
         self.all.add(second, &all);
-        self.user_series.push((second, self.user_count()));
+        self.user_series.push(Level { second, users: self.user_count() });
     }
 
     fn error(&mut self, id: usize, text: &str, fate: &Fate) {

@@ -1,14 +1,15 @@
 //! The report as one HTML file: no scripts, nothing loaded from elsewhere, below 500 KB however long the run.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::svg::{Chart, Line, escaped};
 use super::{PERCENTILE_NAMES, PERCENTILES};
 use crate::engine::Outcome;
 use crate::scenario::Plan;
+use crate::series::{Point, Series};
 use crate::threshold::Threshold;
-use crate::totals::{Entry, Point, Totals};
+use crate::totals::{Entry, Totals};
 
 /// Requests with charts of their own; the others are in the tables.
 const CHARTED: usize = 20;
@@ -176,8 +177,7 @@ fn charts(out: &mut String, totals: &Totals, entry: &Entry, thresholds: &[&Thres
     };
     let _ = write!(out, "<div class=\"charts\">{}{}{}", rates.svg(), times.svg(), curve(entry).svg());
     if users {
-        let step = totals.user_series.len().div_ceil(POINTS).max(1);
-        let points = totals.user_series.iter().step_by(step).map(|(second, users)| (*second as f64, *users as f64));
+        let points = totals.user_series.points().iter().map(|level| (level.second as f64, level.users as f64));
         let lines = vec![Line { name: "users", color: "#0ea5b7", points: points.collect() }];
         let chart = Chart { title: "Number of users", x: "seconds", lines, limits: Vec::new(), ticks: Vec::new() };
         out.push_str(&chart.svg());
@@ -215,27 +215,28 @@ struct Thin {
 }
 
 /// So few points that they can be drawn: of several seconds the rates are averaged, and of the times the slowest count.
-fn thinned(series: &[Point]) -> Vec<Thin> {
-    let (Some(first), Some(last)) = (series.first(), series.last()) else { return Vec::new() };
-    let width = (last.second - first.second + 1).div_ceil(POINTS as u64).max(1);
-    let mut groups: HashMap<u64, Vec<&Point>> = HashMap::new();
-    for point in series {
-        groups.entry((point.second - first.second) / width).or_default().push(point);
+fn thinned(series: &Series<Point>) -> Vec<Thin> {
+    let (Some(first), Some(last)) = (series.points().first(), series.last()) else { return Vec::new() };
+    // Groups of whole points, else some would have one more than others and rates would jump.
+    let seconds = last.second - first.second + 1;
+    let width = series.step() * seconds.div_ceil(POINTS as u64 * series.step()).max(1);
+    let mut groups: BTreeMap<u64, Vec<&Point>> = BTreeMap::new();
+    for point in series.points() {
+        groups.entry(point.second / width).or_default().push(point);
     }
-    let mut thin: Vec<Thin> = groups
-        .into_iter()
-        .map(|(group, points)| {
-            let slowest = |which: usize| points.iter().map(|point| point.micros[which]).max().unwrap_or(0) as f64 / 1e3;
-            Thin {
-                second: (first.second + group * width) as f64,
-                rate: points.iter().map(|point| point.requests).sum::<u64>() as f64 / width as f64,
-                failures: points.iter().map(|point| point.failures).sum::<u64>() as f64 / width as f64,
-                micros: [slowest(0), slowest(1), slowest(2)],
-            }
-        })
-        .collect();
-    thin.sort_by(|a, b| a.second.total_cmp(&b.second));
-    thin
+    let thin = groups.into_iter().map(|(group, points)| {
+        let slowest = |which: usize| points.iter().map(|point| point.micros[which]).max().unwrap_or(0) as f64 / 1e3;
+        // The first and the last group have only the seconds in which there was a run.
+        let from = first.second.max(group * width);
+        let seconds = ((last.second + 1).min((group + 1) * width) - from) as f64;
+        Thin {
+            second: from as f64,
+            rate: points.iter().map(|point| point.requests).sum::<u64>() as f64 / seconds,
+            failures: points.iter().map(|point| point.failures).sum::<u64>() as f64 / seconds,
+            micros: [slowest(0), slowest(1), slowest(2)],
+        }
+    });
+    thin.collect()
 }
 
 fn stages(out: &mut String, totals: &Totals) {
@@ -293,5 +294,25 @@ fn failures(out: &mut String, totals: &Totals) {
             let _ = write!(out, "<tr><td>{count}<td class=\"w\">{}<td>{}", escaped(message), escaped(place));
         }
         out.push_str("</table>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_rate_is_drawn_even_however_long_it_goes_on() {
+        for seconds in [1, 100, 700, 5_000, 28_800, 40_000] {
+            let mut series = Series::default();
+            for second in 3..3 + seconds {
+                series.push(Point { second, requests: 50, failures: 5, micros: [1_000, 2_000, 3_000, 4_000] });
+            }
+            let thin = thinned(&series);
+            assert!(!thin.is_empty() && thin.len() <= POINTS + 1, "{} points of {seconds} s", thin.len());
+            for point in thin {
+                assert_eq!((point.rate, point.failures, point.micros), (50.0, 5.0, [1.0, 2.0, 3.0]), "{seconds} s");
+            }
+        }
     }
 }

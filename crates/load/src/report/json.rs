@@ -18,7 +18,9 @@ pub fn entries(totals: &Totals) -> Value {
 }
 
 fn row(totals: &Totals, entry: &Entry) -> Row {
-    let points = entry.series.iter().map(|point| (totals.unix(point.second), (point.requests, point.failures)));
+    // In a long run a point stands for several seconds: its first one says how many there were in all of them.
+    let points =
+        entry.series.points().iter().map(|point| (totals.unix(point.second), (point.requests, point.failures)));
     Row::new(&entry.id, &entry.response)
         .counts(entry.failures, entry.bytes)
         .times(totals.started.as_millisecond() as f64 / 1e3, entry.last.map(|millis| millis as f64 / 1e3))
@@ -52,9 +54,9 @@ pub struct Row {
     pub total_content_length: u64,
     /// How many took so long, in Locust's buckets.
     pub response_times: BTreeMap<u64, u64>,
-    /// Requests by second since 1970.
+    /// Requests by second since 1970; in a run of more than some minutes by several, under the first of them.
     pub num_reqs_per_sec: BTreeMap<i64, u64>,
-    /// Failures by second since 1970.
+    /// The same of failures.
     pub num_fail_per_sec: BTreeMap<i64, u64>,
 }
 

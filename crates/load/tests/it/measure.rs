@@ -30,7 +30,7 @@ fn every_request_is_counted_once_on_any_number_of_threads() {
     assert_eq!(ran.totals.iterations, counter.get());
     assert!(ran.totals.errors.is_empty(), "{:?}", ran.totals.errors);
     // Every request belongs to one second, and seconds add up.
-    let seconds: u64 = ran.totals.all.series.iter().map(|point| point.requests).sum();
+    let seconds: u64 = ran.totals.all.series.points().iter().map(|point| point.requests).sum();
     assert_eq!(seconds, counter.get());
     let bytes: u64 = (1..=counter.get()).map(|n| n.to_string().len() as u64).sum();
     assert_eq!(ran.totals.all.bytes, bytes);

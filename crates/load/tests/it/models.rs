@@ -131,7 +131,7 @@ fn the_open_model_begins_what_is_due_however_long_it_takes() {
     assert!((95..=100).contains(&counter.get()), "{}", counter.get());
     assert_eq!(ran.totals.dropped, 0);
     // With one user at a time it would have taken 30 seconds.
-    assert!(ran.totals.user_series.iter().any(|(_, users)| *users > 5), "{:?}", ran.totals.user_series);
+    assert!(ran.totals.user_series.points().iter().any(|level| level.users > 5), "{:?}", ran.totals.user_series);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_user_that_panics_is_told_and_the_others_go_on() {
     assert!(ran.totals.all.requests > 2);
     let exceptions: Vec<_> = ran.totals.exceptions.into_iter().collect();
     assert_eq!(exceptions, [(("a user has panicked, and is gone".to_owned(), "Rust".to_owned()), 1)]);
-    assert!(ran.totals.user_series.iter().any(|(_, users)| *users == 2), "{:?}", ran.totals.user_series);
+    assert!(ran.totals.user_series.points().iter().any(|level| level.users == 2), "{:?}", ran.totals.user_series);
 }
 
 /// A plan of one class in Rust.

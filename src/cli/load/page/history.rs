@@ -1,44 +1,15 @@
 //! The course of a run, in so many points however long it goes on: when there are too many, every two become one.
 //!
-//! Sums are kept exactly. Of the percentiles of two points the median is weighed by their requests, and of the others the
-//! larger one stays, so that no peak is lost from sight.
+//! They are those of the run's own series, but all on one grid of the clock's seconds, so that charts can be laid side by side.
 
 use std::collections::BTreeMap;
 
-use regatta_load::totals::{Point, Totals};
+use regatta_load::Totals;
+use regatta_load::series::{Level, Point, Sample};
 use serde_json::{Value, json};
 
 /// Points of a course, at most.
 const POINTS: i64 = 600;
-
-/// What was measured in one point's seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Bucket {
-    requests: u64,
-    failures: u64,
-    median: f64,
-    /// Percentiles 95 and 99 and the maximum, in microseconds.
-    high: [u64; 3],
-}
-
-impl Bucket {
-    fn add(&mut self, other: Self) {
-        let all = (self.requests + other.requests).max(1) as f64;
-        self.median = (self.median * self.requests as f64 + other.median * other.requests as f64) / all;
-        self.requests += other.requests;
-        self.failures += other.failures;
-        for (mine, theirs) in self.high.iter_mut().zip(other.high) {
-            *mine = theirs.max(*mine);
-        }
-    }
-}
-
-impl From<Point> for Bucket {
-    fn from(point: Point) -> Self {
-        let [median, high @ ..] = point.micros;
-        Self { requests: point.requests, failures: point.failures, median: median as f64, high }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -47,10 +18,27 @@ pub struct History {
     resolution: i64,
     /// The first second there is, and the one behind the last.
     range: Option<(i64, i64)>,
+    /// The last second of the run that was taken.
+    newest: Option<u64>,
     /// By request and point; the total under [`TOTAL`].
-    courses: BTreeMap<usize, BTreeMap<i64, Bucket>>,
+    courses: BTreeMap<usize, Vec<(i64, Point)>>,
     /// Most users in each point.
-    users: BTreeMap<i64, u64>,
+    users: Vec<(i64, Level)>,
+}
+
+/// Adds what comes last.
+fn add<T: Sample>(course: &mut Vec<(i64, T)>, key: i64, sample: T) {
+    match course.last_mut().filter(|(last, _)| *last == key) {
+        Some((_, last)) => last.absorb(&sample),
+        None => course.push((key, sample)),
+    }
+}
+
+/// Every two points become one.
+fn halve<T: Sample>(course: &mut Vec<(i64, T)>) {
+    for (key, sample) in std::mem::take(course) {
+        add(course, key.div_euclid(2), sample);
+    }
 }
 
 /// The course of all requests together.
@@ -58,23 +46,28 @@ const TOTAL: usize = usize::MAX;
 
 impl Default for History {
     fn default() -> Self {
-        Self { resolution: 1, range: None, courses: BTreeMap::new(), users: BTreeMap::new() }
+        Self { resolution: 1, range: None, newest: None, courses: BTreeMap::new(), users: Vec::new() }
     }
 }
 
 impl History {
     /// Takes the second that was merged last.
     pub fn second(&mut self, totals: &Totals) {
-        let Some(&(second, users)) = totals.user_series.last() else { return };
-        let at = totals.unix(second);
+        // The end of a run brings its last second once more.
+        let Some(&level) =
+            totals.user_series.last().filter(|level| self.newest.is_none_or(|newest| newest < level.second))
+        else {
+            return;
+        };
+        self.newest = Some(level.second);
+        let at = totals.unix(level.second);
         self.range = Some(self.range.map_or((at, at + 1), |(first, _)| (first, at + 1)));
         let key = self.key(at);
-        let most = self.users.entry(key).or_default();
-        *most = users.max(*most);
+        add(&mut self.users, key, level);
         let all = std::iter::once((TOTAL, &totals.all)).chain(totals.entries.iter().enumerate());
         for (id, entry) in all {
-            if let Some(point) = entry.series.last().filter(|point| point.second == second) {
-                self.courses.entry(id).or_default().entry(key).or_default().add((*point).into());
+            if let Some(point) = entry.series.last().filter(|point| point.second == level.second) {
+                add(self.courses.entry(id).or_default(), key, *point);
             }
         }
         if let Some((first, end)) = self.range
@@ -88,22 +81,10 @@ impl History {
         at.div_euclid(self.resolution)
     }
 
-    /// Every two points become one.
     fn coarser(&mut self) {
         self.resolution *= 2;
-        for course in self.courses.values_mut() {
-            let mut halved: BTreeMap<i64, Bucket> = BTreeMap::new();
-            for (key, bucket) in std::mem::take(course) {
-                halved.entry(key.div_euclid(2)).or_default().add(bucket);
-            }
-            *course = halved;
-        }
-        let mut halved: BTreeMap<i64, u64> = BTreeMap::new();
-        for (key, users) in std::mem::take(&mut self.users) {
-            let most = halved.entry(key.div_euclid(2)).or_default();
-            *most = users.max(*most);
-        }
-        self.users = halved;
+        self.courses.values_mut().for_each(halve);
+        halve(&mut self.users);
     }
 
     /// The courses of these requests (empty: of all together), from `since` on.
@@ -117,26 +98,27 @@ impl History {
             })
             .collect();
         let (times, counts): (Vec<i64>, Vec<u64>) =
-            self.users.range(from..).map(|(key, users)| (key * self.resolution, *users)).unzip();
+            self.users_from(from).iter().map(|(key, level)| (key * self.resolution, level.users)).unzip();
         json!({ "resolution": self.resolution, "users": { "times": times, "counts": counts }, "courses": courses })
     }
 
-    fn course(&self, course: &BTreeMap<i64, Bucket>, from: i64) -> Value {
+    fn users_from(&self, from: i64) -> &[(i64, Level)] {
+        &self.users[self.users.partition_point(|(key, _)| *key < from)..]
+    }
+
+    fn course(&self, course: &[(i64, Point)], from: i64) -> Value {
         let (first, end) = self.range.unwrap_or_default();
         let mut columns: [Vec<Value>; 7] = Default::default();
         // A point without requests is one all the same: nothing came.
-        for key in self.users.range(from..).map(|(key, _)| *key) {
+        for &(key, _) in self.users_from(from) {
             let seconds = (end.min((key + 1) * self.resolution) - first.max(key * self.resolution)).max(1) as f64;
-            let values = match course.get(&key) {
-                Some(bucket) => [
-                    json!(bucket.requests as f64 / seconds),
-                    json!(bucket.failures as f64 / seconds),
-                    json!(bucket.median / 1e3),
-                    json!(bucket.high[0] as f64 / 1e3),
-                    json!(bucket.high[1] as f64 / 1e3),
-                    json!(bucket.high[2] as f64 / 1e3),
-                ],
-                None => [json!(0), json!(0), Value::Null, Value::Null, Value::Null, Value::Null],
+            let values = match course.binary_search_by_key(&key, |(at, _)| *at) {
+                Ok(at) => {
+                    let Point { requests, failures, micros, .. } = course[at].1;
+                    let [median, p95, p99, max] = micros.map(|micros| json!(micros as f64 / 1e3));
+                    [json!(requests as f64 / seconds), json!(failures as f64 / seconds), median, p95, p99, max]
+                }
+                Err(_) => [json!(0), json!(0), Value::Null, Value::Null, Value::Null, Value::Null],
             };
             columns[0].push(json!(key * self.resolution));
             columns[1..].iter_mut().zip(values).for_each(|(column, value)| column.push(value));
@@ -155,7 +137,7 @@ mod tests {
         let name = RequestName { name: "/a".into(), method: "GET" };
         let mut totals = Totals::new(&[name], &["A".to_owned()]);
         totals.started = jiff::Timestamp::from_second(1_000_000).unwrap();
-        totals.user_series.push((second, 3));
+        totals.user_series.push(Level { second, users: 3 });
         let point = Point { second, requests, failures: 1, micros: [1_000, 2_000, 3_000, second * 10] };
         totals.entries[0].series.push(point);
         totals.all.series.push(point);
@@ -168,13 +150,16 @@ mod tests {
         let seconds = 8 * 3_600;
         for second in 0..seconds {
             history.second(&totals(second, second % 7));
+            if second % 100 == 0 {
+                history.second(&totals(second, second % 7));
+            }
         }
         let all = history.json(&[String::new(), "0".into(), "9".into()], None);
         let resolution = all["resolution"].as_i64().unwrap();
         let course = &all["courses"][""];
         let points = course["times"].as_array().unwrap().len();
         assert!((300..=601).contains(&points), "{points} points of {resolution} s");
-        let sum: f64 = history.courses[&TOTAL].values().map(|bucket| bucket.requests as f64).sum();
+        let sum: f64 = history.courses[&TOTAL].iter().map(|(_, point)| point.requests as f64).sum();
         assert!((sum - (0..seconds).map(|second| (second % 7) as f64).sum::<f64>()).abs() < 0.5);
         let most = course["max"].as_array().unwrap().iter().filter_map(Value::as_f64).fold(0.0, f64::max);
         assert!((most - (seconds - 1) as f64 / 100.0).abs() < 1e-6, "the highest peak is there: {most}");
