@@ -172,6 +172,23 @@ fn a_run_that_begins_by_itself_ends_by_itself_when_that_is_asked_for() {
 }
 
 #[test]
+fn what_is_forgotten_after_a_run_is_what_was_measured_and_not_what_must_hold() {
+    let (server, _asked) = Asked::serve();
+    let home = Home::new();
+    let page = Page::ours(&home, &format!("http://{server}"), &["--threshold", "http_req_failed: rate<0.9"]);
+    let now = || page.json("GET", "/api/load/now", "");
+    page.json("POST", "/swarm", "user_count=2&spawn_rate=20");
+    until("requests", || (now()["total"]["requests"].as_u64()? > 0).then_some(()));
+    page.json("POST", "/api/load/stop", "");
+    page.until("its end", |stats| stats["state"] == "stopped");
+    let said: Vec<String> = serde_json::from_value(page.json("GET", "/logs", "")["master"].clone()).unwrap();
+    assert!(said.iter().any(|line| line == "The run ends: stopped from the page"), "{said:?}");
+    page.json("POST", "/api/load/reset", "");
+    let reset = now();
+    assert_eq!((&reset["total"]["requests"], &reset["thresholds"][0]["limit"]), (&json!(0), &json!(0.9)), "{reset}");
+}
+
+#[test]
 fn another_sites_page_may_not_ask() {
     let home = Home::new();
     let page = Page::ours(&home, "http://127.0.0.1:9", &[]);

@@ -75,7 +75,12 @@ impl Handle {
     /// Stops the run: the first time users may finish within the stop timeout, the second time they may only clean
     /// up, the third time not even that.
     pub fn stop(&self) {
-        let _ = self.0.send(Message::Stop("interrupted"));
+        self.stop_as("interrupted");
+    }
+
+    /// The same with what the log says of it.
+    pub fn stop_as(&self, why: &'static str) {
+        let _ = self.0.send(Message::Stop(why));
     }
 
     /// Forgets what was measured so far.

@@ -19,7 +19,7 @@ type Shared = State<Arc<Lead>>;
 pub fn routes(login: bool) -> Router<Arc<Lead>> {
     Router::new()
         .route("/api/load/options", get(move |lead: Shared| options(lead, login)))
-        .route("/api/load/now", get(|State(lead): Shared| async move { Json(lead.now()) }))
+        .route("/api/load/now", get(|State(lead): Shared| async move { Json(lead.now().await) }))
         .route("/api/load/history", get(history))
         .route("/api/load/ratio", get(|State(lead): Shared| async move { Json(lead.ratio()) }))
         .route("/api/load/logs", get(logs))
@@ -85,7 +85,7 @@ async fn edit(State(lead): Shared, body: bytes::Bytes) -> Response {
 }
 
 async fn stop(State(lead): Shared) -> Response {
-    lead.stop();
+    lead.stop("stopped from the page");
     said(Ok("the run is stopping"))
 }
 

@@ -1,4 +1,4 @@
-//! What the page shows of a run, worked out once a second however many look.
+//! What the page shows of a run, and what Locust's web API says of it: worked out once a second however many look.
 
 use regatta_load::threshold::Threshold;
 use regatta_load::totals::{Entry, Totals};
@@ -16,8 +16,6 @@ pub struct Figures {
     pub requests: Value,
     pub failures: Value,
     pub exceptions: Value,
-    /// The same as Locust has it.
-    pub locust: Value,
 }
 
 fn ms(micros: u64) -> f64 {
@@ -95,8 +93,8 @@ impl Figures {
             .collect();
         let measured = || totals.entries.iter().enumerate().filter(|(_, entry)| entry.requests > 0);
         let requests: Vec<Value> = measured().map(|(id, entry)| row(&json!(id), entry, now)).collect();
-        let errors = totals.errors_by_count();
-        let failures: Vec<Value> = errors
+        let failures: Vec<Value> = totals
+            .errors_by_count()
             .iter()
             .map(|(id, error, times)| {
                 json!({ "method": id.method, "name": id.name, "error": error, "count": times.count, "first": times.first,
@@ -108,22 +106,6 @@ impl Figures {
             .iter()
             .map(|((message, place), count)| json!({ "count": count, "message": message, "place": place }))
             .collect();
-        let (rps, fails) = totals.all.current_rates(now);
-        let mut rows: Vec<Value> =
-            totals.sorted().into_iter().take(LOCUST_ROWS).map(|entry| locust_row(entry, totals)).collect();
-        let all = locust_row(&totals.all, totals);
-        rows.push(all.clone());
-        let locust_errors: Vec<Value> = errors
-            .iter()
-            .map(|(id, error, times)| {
-                json!({ "method": id.method, "name": id.name, "error": error, "occurrences": times.count,
-                    "first_seen": times.first, "last_seen": times.last })
-            })
-            .collect();
-        let percentiles = json!({
-            "response_time_percentile_0.5": all["median_response_time"],
-            "response_time_percentile_0.95": all["response_time_percentile_0.95"],
-        });
         Self {
             users: totals.user_count(),
             classes: classes.into(),
@@ -137,13 +119,33 @@ impl Figures {
             requests: requests.into(),
             failures: failures.into(),
             exceptions: exceptions.into(),
-            locust: json!({
-                "stats": rows, "errors": locust_errors, "total_rps": all["total_rps"],
-                "total_fail_per_sec": all["total_fail_per_sec"], "current_rps": rps, "current_fail_per_sec": fails,
-                "total_avg_response_time": all["avg_response_time"], "fail_ratio": totals.all.fail_ratio(),
-                "current_response_time_percentiles": percentiles, "user_count": totals.user_count(), "workers": [],
-                "worker_count": 0,
-            }),
         }
     }
+}
+
+/// A run so far as `/stats/requests` of Locust has it.
+pub fn locust(totals: &Totals) -> Value {
+    let (rps, fails) = totals.all.current_rates(totals.now());
+    let mut rows: Vec<Value> =
+        totals.sorted().into_iter().take(LOCUST_ROWS).map(|entry| locust_row(entry, totals)).collect();
+    let all = locust_row(&totals.all, totals);
+    rows.push(all.clone());
+    let errors: Vec<Value> = totals
+        .errors_by_count()
+        .iter()
+        .map(|(id, error, times)| {
+            json!({ "method": id.method, "name": id.name, "error": error, "occurrences": times.count,
+                "first_seen": times.first, "last_seen": times.last })
+        })
+        .collect();
+    let percentiles = json!({
+        "response_time_percentile_0.5": all["median_response_time"],
+        "response_time_percentile_0.95": all["response_time_percentile_0.95"],
+    });
+    json!({
+        "stats": rows, "errors": errors, "total_rps": all["total_rps"], "total_fail_per_sec": all["total_fail_per_sec"],
+        "current_rps": rps, "current_fail_per_sec": fails, "total_avg_response_time": all["avg_response_time"],
+        "fail_ratio": totals.all.fail_ratio(), "current_response_time_percentiles": percentiles,
+        "user_count": totals.user_count(), "workers": [], "worker_count": 0,
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use regatta_load::engine::{Event, Handle, Observer, Outcome as Ran};
@@ -15,10 +16,11 @@ use tokio::sync::{Notify, oneshot};
 use super::super::args::Load;
 use super::super::show::{self, Log};
 use super::super::{builtin, run_id};
-use super::figures::Figures;
+use super::figures::{Figures, locust};
 use super::history::History;
 use super::print_tables;
 use super::settings::Settings;
+use super::watched::Watched;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 
@@ -58,6 +60,14 @@ pub struct Known {
     pub weight: f64,
 }
 
+impl State {
+    /// Everything that was measured, as it is now.
+    fn set(&mut self, totals: &Totals, judged: &[Threshold]) {
+        self.figures.set(Figures::of(totals, judged));
+        self.locust.set(locust(totals));
+    }
+}
+
 struct State {
     /// Another one for every run and every reset.
     run: u64,
@@ -65,7 +75,8 @@ struct State {
     settings: Settings,
     handle: Option<Handle>,
     plan: Option<Arc<Plan>>,
-    figures: Figures,
+    figures: Watched<Figures>,
+    locust: Watched<Value>,
     history: History,
     /// The newest run, when it is over.
     ran: Option<Arc<Ran>>,
@@ -89,6 +100,8 @@ pub struct Lead {
     pub tags: Vec<String>,
     thresholds: Vec<Threshold>,
     state: Mutex<State>,
+    /// A second of a run has passed, or the run.
+    passed: Notify,
     ended: Notify,
 }
 
@@ -123,7 +136,8 @@ impl Lead {
             settings,
             handle: None,
             plan: None,
-            figures: Figures::of(&nothing(plan), &judged),
+            figures: Watched::new(Figures::of(&nothing(plan), &judged)),
+            locust: Watched::new(locust(&nothing(plan))),
             history: History::default(),
             ran: None,
             lines: VecDeque::new(),
@@ -142,6 +156,7 @@ impl Lead {
             classes,
             thresholds,
             state: Mutex::new(state),
+            passed: Notify::new(),
             ended: Notify::new(),
         })
     }
@@ -159,27 +174,42 @@ impl Lead {
     }
 
     /// Everything that the page shows once a second.
-    pub fn now(&self) -> Value {
-        let state = self.state.lock();
-        let Figures { users, classes, elapsed, health, thresholds, total, requests, failures, exceptions, .. } =
-            &state.figures;
-        json!({
-            "run": state.run, "state": state.phase.name(), "settings": state.settings, "users": users, "classes": classes,
-            "elapsed": elapsed, "health": health, "thresholds": thresholds, "total": total, "requests": requests,
-            "failures": failures, "exceptions": exceptions,
+    pub async fn now(&self) -> Value {
+        self.looked(|state| {
+            let Figures { users, classes, elapsed, health, thresholds, total, requests, failures, exceptions } =
+                state.figures.look(Instant::now())?;
+            Some(json!({
+                "run": state.run, "state": state.phase.name(), "settings": state.settings, "users": users, "classes": classes,
+                "elapsed": elapsed, "health": health, "thresholds": thresholds, "total": total, "requests": requests,
+                "failures": failures, "exceptions": exceptions,
+            }))
         })
+        .await
     }
 
     /// The same as Locust has it.
-    pub fn locust(&self) -> Value {
-        let state = self.state.lock();
-        let mut value = state.figures.locust.clone();
-        value["state"] = json!(state.phase.name());
-        value
+    pub async fn locust(&self) -> Value {
+        self.looked(|state| {
+            let mut value = state.locust.look(Instant::now())?.clone();
+            value["state"] = json!(state.phase.name());
+            Some(value)
+        })
+        .await
     }
 
-    pub fn exceptions(&self) -> Value {
-        self.state.lock().figures.exceptions.clone()
+    pub async fn exceptions(&self) -> Value {
+        self.looked(|state| Some(state.figures.look(Instant::now())?.exceptions.clone())).await
+    }
+
+    /// Looks until there is something: with the next second where nobody had looked for a while.
+    async fn looked<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let passed = self.passed.notified();
+            if let Some(found) = look(&mut self.state.lock()) {
+                return found;
+            }
+            passed.await;
+        }
     }
 
     pub fn history(&self, ids: &[String], since: Option<i64>) -> Value {
@@ -271,7 +301,7 @@ impl Lead {
         {
             let mut state = self.state.lock();
             state.run += 1;
-            state.figures = Figures::of(&nothing(engine.plan()), &judged);
+            state.set(&nothing(engine.plan()), &judged);
             state.history = History::default();
             state.ratio = ratio_of(engine.plan());
             state.handle = Some(engine.handle());
@@ -299,12 +329,16 @@ impl Lead {
                 }
                 let judged = self.judged();
                 let mut state = self.state.lock();
-                state.figures = Figures::of(&ran.totals, &judged);
+                state.set(&ran.totals, &judged);
                 state.history.second(&ran.totals);
                 state.wanted.drain(..).for_each(|wanted| drop(wanted.send(ran.totals.clone())));
                 state.ran = Some(Arc::new(ran));
             }
-            Err(why) => trouble = Some(why),
+            Err(why) => {
+                let judged = self.judged();
+                self.state.lock().set(&self.nothing(), &judged);
+                trouble = Some(why);
+            }
         }
         if self.load.file.is_none()
             && let Err(failure) = builtin::sweep(self.token.as_deref(), host, run)
@@ -319,9 +353,18 @@ impl Lead {
             state.trouble = trouble;
             state.handle = None;
             state.phase = Phase::Stopped;
+            // Of a run that failed nobody gets any more.
+            state.wanted.clear();
         }
+        self.passed.notify_waiters();
         self.say("info", "The run is over");
         self.ended.notify_waiters();
+    }
+
+    /// What is known before anything was measured.
+    fn nothing(&self) -> Totals {
+        let classes: Vec<String> = self.classes.iter().map(|class| class.name.clone()).collect();
+        Totals::new(&[], &classes)
     }
 
     fn judged(&self) -> Vec<Threshold> {
@@ -359,25 +402,24 @@ impl Lead {
         Ok(())
     }
 
-    /// Stops the run that goes on; one that stops already is given less time.
-    pub fn stop(&self) {
+    /// Stops the run that goes on; one that stops already is given less time. The log says why.
+    pub fn stop(&self, why: &'static str) {
         let mut state = self.state.lock();
         if let Some(handle) = &state.handle {
-            handle.stop();
+            handle.stop_as(why);
             state.phase = Phase::Stopping;
         }
     }
 
     /// Forgets what was measured.
     pub fn reset(&self) {
+        let judged = self.judged();
         let mut state = self.state.lock();
         match &state.handle {
             Some(handle) => handle.reset_stats(),
             None => {
-                let classes: Vec<String> = self.classes.iter().map(|class| class.name.clone()).collect();
-                let nothing = Totals::new(&[], &classes);
                 state.run += 1;
-                state.figures = Figures::of(&nothing, &[]);
+                state.set(&self.nothing(), &judged);
                 state.history = History::default();
                 state.ran = None;
             }
@@ -488,7 +530,7 @@ impl Observer for Look {
                 (format!("All users spawned: {all}"), Some(Phase::Running))
             }
             Event::Reset => ("Resetting stats".to_owned(), None),
-            Event::Stopping(why) => (format!("{why}, stopping"), Some(Phase::Stopping)),
+            Event::Stopping(why) => (format!("The run ends: {why}"), Some(Phase::Stopping)),
         };
         {
             let mut state = self.lead.state.lock();
@@ -498,7 +540,7 @@ impl Observer for Look {
             if *event == Event::Reset {
                 state.run += 1;
                 state.history = History::default();
-                state.figures = Figures::of(totals, &self.judged);
+                state.set(totals, &self.judged);
             }
         }
         self.lead.say("info", &line);
@@ -511,14 +553,17 @@ impl Observer for Look {
             self.csv = None;
             self.lead.say("error", &format!("the CSV files cannot be written: {error}"));
         }
-        let figures = Figures::of(totals, &self.judged);
+        let now = Instant::now();
         let mut state = self.lead.state.lock();
-        state.figures = figures;
+        state.figures.second(now, || Figures::of(totals, &self.judged));
+        state.locust.second(now, || locust(totals));
         state.history.second(totals);
         // Arrivals come without a ramp.
         if state.phase == Phase::Spawning && state.settings.is_open() {
             state.phase = Phase::Running;
         }
         state.wanted.drain(..).for_each(|wanted| drop(wanted.send(totals.clone())));
+        drop(state);
+        self.lead.passed.notify_waiters();
     }
 }

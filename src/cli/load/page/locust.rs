@@ -23,7 +23,7 @@ pub fn routes() -> Router<Arc<Lead>> {
         .route("/swarm", post(swarm))
         .route("/stop", get(stop).post(stop))
         .route("/stats/reset", get(reset).post(reset))
-        .route("/stats/requests", get(|State(lead): Shared| async move { Json(lead.locust()) }))
+        .route("/stats/requests", get(|State(lead): Shared| async move { Json(lead.locust().await) }))
         .route("/stats/requests/csv", get(|lead: Shared| table(lead, "requests", csv::stats)))
         .route("/stats/failures/csv", get(|lead: Shared| table(lead, "failures", csv::failures)))
         .route("/exceptions/csv", get(|lead: Shared| table(lead, "exceptions", csv::exceptions)))
@@ -92,7 +92,7 @@ async fn swarm(State(lead): Shared, RawForm(form): RawForm) -> Response {
 }
 
 async fn stop(State(lead): Shared) -> Json<Value> {
-    lead.stop();
+    lead.stop("stopped from the page");
     Json(json!({ "success": true, "message": "Test stopped" }))
 }
 
@@ -160,7 +160,7 @@ async fn report(State(lead): Shared, Query(options): Query<BTreeMap<String, Stri
 }
 
 async fn exceptions(State(lead): Shared) -> Json<Value> {
-    let mut list = lead.exceptions();
+    let mut list = lead.exceptions().await;
     for exception in list.as_array_mut().into_iter().flatten() {
         let (count, message, place) =
             (exception["count"].take(), exception["message"].take(), exception["place"].take());

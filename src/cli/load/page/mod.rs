@@ -3,7 +3,7 @@
 //! - [`lead`]: the runs, one after the other, and what is known of the one that runs
 //! - [`settings`]: what a run is asked to be
 //! - [`history`]: its course, bounded however long it takes
-//! - [`figures`]: what the page shows of it once a second
+//! - [`figures`]: what the page shows of it once a second, if somebody looks ([`watched`])
 //! - [`api`]: what the page asks for; [`locust`]: Locust's web API, for scripts written against that
 //! - [`guard`]: from where it may be asked; [`login`]: by whom
 //!
@@ -17,6 +17,7 @@ mod lead;
 mod locust;
 mod login;
 mod settings;
+mod watched;
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -111,7 +112,7 @@ async fn serve_until_told(load: &Load, lead: Arc<Lead>) -> Outcome {
         () = quit => drop(log.info("--autoquit time reached, shutting down")),
         () = signals.next() => {}
     }
-    lead.stop();
+    lead.stop("interrupted");
     tokio::select! {
         () = lead.ended() => {}
         () = signals.next() => return Err(Failure::quiet(Exit::Interrupted)),
