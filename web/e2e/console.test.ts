@@ -89,7 +89,7 @@ test("a task is seen running, its log is followed, searched and filtered, and it
   // Scrolling up stops following.
   await page.locator(".log").evaluate((log) => (log.scrollTop = 0));
   await sees(page, "green 1");
-  expect(await page.getByLabel("Follow").isChecked()).toBe(false);
+  await until("it follows no more", async () => !(await page.getByLabel("Follow").isChecked()));
   await page.getByLabel("Least level").selectOption("warning");
   await until("only warnings", async () => (await lines.count()) > 0 && (await lines.allInnerTexts()).every((line) => line.includes("careful")));
   await page.getByLabel("Search the log").fill("CAREFUL 12");
@@ -163,7 +163,7 @@ test("workers are shown in groups by a label of theirs", async () => {
   await Promise.all([farm.worker("north-1", "command", 1, "site=north"), farm.worker("south-1", "command", 1, "site=south")]);
   const { page, close } = await open(browser, `${farm.url}/workers`);
   await page.getByLabel("Groups").selectOption("site");
-  await until("three groups", async () => (await page.locator("tr.group").allInnerTexts()).map((text) => text.replace(/\s+/g, " ")).join().startsWith("site=north 1,site=south 1,without site "));
+  await until("three groups", async () => (await page.locator("tr.group th").allInnerTexts()).map((text) => text.replace(/\s+/g, " ")).join().startsWith("site=north 1,site=south 1,without site "));
   expect(await page.locator("tbody", { hasText: "site=north" }).getByRole("link").allInnerTexts()).toEqual(["north-1"]);
   expect(new URL(page.url()).searchParams.get("group")).toBe("site");
   await close();
