@@ -129,7 +129,8 @@ audit: ## check the licences, sources and known holes of all dependencies
 		echo "advisories: SKIPPED, their database (https://github.com/rustsec/advisory-db) cannot be reached from here"; \
 	fi
 
-bench: web ## measure speed and memory against their limits (about 5 minutes)
+bench: web ## measure speed and memory against their limits (about 8 minutes)
+	@scripts/test-services.sh
 	@$(CARGO) bench --locked --bench budget
 	@echo; echo "The store alone, in process, against a plain loop over the same rows:"
 	@$(CARGO) run --release --locked --quiet -p regatta-store --example store_bench

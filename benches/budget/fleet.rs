@@ -16,11 +16,11 @@ use crate::platform::Platform;
 use crate::table::Table;
 
 /// Slots of all workers together.
-const SLOTS: usize = 256;
+pub const SLOTS: usize = 256;
 /// Tasks in one call.
 const BATCH: usize = 250;
 /// Subtasks of one of them.
-const PER_TASK: usize = 4;
+pub const PER_TASK: usize = 4;
 
 /// A worker of ours that answers every assignment at once: what is measured is the platform.
 pub struct Line {
@@ -44,19 +44,24 @@ impl Line {
         Ok(Self { socket })
     }
 
+    /// Says that an assignment is done. It is on its way after a flush.
+    pub async fn complete(&mut self, subtask: &str, lease: &str) -> anyhow::Result<()> {
+        let result = format!(
+            r#"{{"type":"result","data":{{"subtask_id":"{subtask}","lease":"{lease}","status":"completed","result":{{"ok":true}},"execution_time":0.001}}}}"#
+        );
+        Ok(self.socket.feed(Message::text(result)).await?)
+    }
+
     /// Completes assignments, counting them, until the server goes.
     pub async fn work(mut self, completed: Arc<AtomicU64>) {
         while let Some(Ok(message)) = self.socket.next().await {
             let Message::Text(text) = message else { continue };
             if text.starts_with(r#"{"type":"result_ack""#) {
                 completed.fetch_add(1, Ordering::Relaxed);
-            } else if let Some((subtask, lease)) = assignment(&text) {
-                let result = format!(
-                    r#"{{"type":"result","data":{{"subtask_id":"{subtask}","lease":"{lease}","status":"completed","result":{{"ok":true}},"execution_time":0.001}}}}"#
-                );
-                if self.socket.feed(Message::text(result)).await.is_err() {
-                    return;
-                }
+            } else if let Some((subtask, lease)) = assignment(&text)
+                && self.complete(subtask, lease).await.is_err()
+            {
+                return;
             }
             // What is here already goes out together.
             if self.socket.flush().await.is_err() {
@@ -84,7 +89,7 @@ pub fn run(table: &mut Table) -> anyhow::Result<()> {
     let limit = store_alone()?;
     let mut best = 0.0_f64;
     for (workers, waiting) in [(1, 1_000), (10, 1_000), (100, 1_000), (1, 100_000), (10, 100_000), (100, 100_000)] {
-        let rate = whole_way(workers, waiting)?;
+        let rate = whole_way(&[Platform::start()?], workers, waiting)?;
         best = best.max(rate);
         let name = format!("subtasks the whole way, {workers} workers, {waiting} waiting");
         table.ratio(&name, rate, "store alone", limit, Some(0.4));
@@ -94,24 +99,25 @@ pub fn run(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Subtasks completed a second while about `waiting` wait all the time.
-fn whole_way(workers: usize, waiting: usize) -> anyhow::Result<f64> {
-    let platform = Platform::start()?;
+/// Subtasks completed a second while about `waiting` wait all the time. The workers are dealt out to the servers; tasks are
+/// submitted at the first.
+pub fn whole_way(servers: &[Platform], workers: usize, waiting: usize) -> anyhow::Result<f64> {
+    let first = servers.first().context("no server")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let submitted = Arc::new(AtomicU64::new(0));
         let completed = Arc::new(AtomicU64::new(0));
         let task = r#"{"description":"Add a rate limiter to the public API","task_type":"develop_feature"}"#;
         let batch = http::post("/api/v1/tasks/batch", &format!(r#"{{"tasks":[{}]}}"#, vec![task; BATCH].join(",")));
-        let mut connection = Connection::open(platform.address).await?;
+        let mut connection = Connection::open(first.address).await?;
         while submitted.load(Ordering::Relaxed) < waiting as u64 {
             let status = connection.call(&batch).await?;
             ensure!(status == 201, "batch answered {status}");
             submitted.fetch_add((BATCH * PER_TASK) as u64, Ordering::Relaxed);
         }
         let slots = SLOTS.div_ceil(workers);
-        for worker in 0..workers {
-            let line = Line::open(&platform, &format!("bench-{worker}"), slots).await?;
+        for (worker, server) in servers.iter().cycle().take(workers).enumerate() {
+            let line = Line::open(server, &format!("bench-{worker}"), slots).await?;
             tokio::spawn(line.work(completed.clone()));
         }
         // What is completed is submitted again, so that the queue stays as long as it was.

@@ -37,10 +37,10 @@ pub fn post(path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Loads a server for a time from `connections` connections on one thread; a fifth as long goes before as
-/// warm-up. Every answer must have this status.
+/// Loads servers, each with the same share, for a time from `connections` connections on one thread; a fifth as long goes
+/// before as warm-up. Every answer must have this status.
 pub fn load(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     request: &[u8],
     status: u16,
     connections: usize,
@@ -51,7 +51,7 @@ pub fn load(
         let begin = Instant::now() + time / 5;
         let end = begin + time;
         let mut users = tokio::task::JoinSet::new();
-        for _ in 0..connections {
+        for &address in addresses.iter().cycle().take(connections) {
             let request = request.to_vec();
             users.spawn(async move {
                 let mut connection = Connection::open(address).await?;

@@ -14,15 +14,17 @@ use crate::platform::Platform;
 use crate::table::Table;
 
 /// A task of one step.
-const ONE: &str = r#"{"description":"One small thing to do","task_type":"custom"}"#;
+pub const ONE: &str = r#"{"description":"One small thing to do","task_type":"custom"}"#;
 const WATCHERS: usize = 50;
-const ROUNDS: usize = 500;
+/// How often each is measured.
+pub const ROUNDS: usize = 500;
 
 /// Measures both.
 pub fn run(table: &mut Table) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let start = submit_to_start().await?;
+        let platform = Platform::start()?;
+        let start = submit_to_start(&platform, &platform).await?;
         figure(table, "submit to arrival at the worker", &start, 1.0, 3.0);
         let log = log_to_watchers().await?;
         figure(table, &format!("log line to each of {WATCHERS} watchers"), &log, 0.3, 1.0);
@@ -49,10 +51,10 @@ async fn text(line: &mut Line) -> anyhow::Result<String> {
     }
 }
 
-async fn submit_to_start() -> anyhow::Result<Histogram<u64>> {
-    let platform = Platform::start()?;
-    let mut line = Line::open(&platform, "bench", 1).await?;
-    let mut connection = Connection::open(platform.address).await?;
+/// From a submission at one server to its arrival at a worker of another, or the same.
+pub async fn submit_to_start(at: &Platform, works: &Platform) -> anyhow::Result<Histogram<u64>> {
+    let mut line = Line::open(works, "bench", 1).await?;
+    let mut connection = Connection::open(at.address).await?;
     let request = http::post("/api/v1/tasks", ONE);
     let mut latency = Histogram::new(3)?;
     for round in 0..ROUNDS {

@@ -14,6 +14,7 @@ mod latency;
 mod memory;
 mod platform;
 mod read;
+mod servers;
 mod store_loop;
 mod submit;
 mod table;
@@ -29,6 +30,7 @@ const GROUPS: &[Group] = &[
     ("fleet", fleet::run),
     ("latency", latency::run),
     ("memory", memory::run),
+    ("servers", servers::run),
 ];
 
 fn main() -> anyhow::Result<()> {

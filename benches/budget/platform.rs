@@ -15,8 +15,13 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Starts one and waits until it is ready.
+    /// Starts one on a store of its own and waits until it is ready.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further arguments of `regatta serve` and waits until it is ready.
+    pub fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let ready = dir.path().join("address");
         let child = Command::new(env!("CARGO_BIN_EXE_regatta"))
@@ -25,6 +30,7 @@ impl Platform {
             .arg(&ready)
             .arg("--data-dir")
             .arg(dir.path())
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

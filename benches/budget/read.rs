@@ -41,12 +41,12 @@ pub fn run(table: &mut Table) -> anyhow::Result<()> {
         let (status, answer) = http::once(platform.address, &request)?;
         ensure!(status == 200, "{path} answered {status}");
         let bare = Bare::start(&answer)?;
-        let limit = http::load(bare.address, &http::get("/x"), 200, CONNECTIONS, time)?;
-        let ours = http::load(platform.address, &request, 200, CONNECTIONS, time)?;
+        let limit = http::load(&[bare.address], &http::get("/x"), 200, CONNECTIONS, time)?;
+        let ours = http::load(&[platform.address], &request, 200, CONNECTIONS, time)?;
         table.ratio(name, ours.rate, "bare server", limit.rate, Some(0.5));
         if path.contains("/tasks?") || path.contains("/stats") {
             let writes = Writes::start(platform.address);
-            let ours = http::load(platform.address, &request, 200, CONNECTIONS, time)?;
+            let ours = http::load(&[platform.address], &request, 200, CONNECTIONS, time)?;
             writes.stop()?;
             let name = format!("  with {} submissions a second beside it", 1_000 / BESIDE.as_millis());
             // How much of it is work that every answer needs is for the reader to see: there is no limit to hold it to.

@@ -21,8 +21,8 @@ pub fn run(table: &mut Table) -> anyhow::Result<()> {
         let (status, answer) = http::once(platform.address, &request)?;
         ensure!(status == 201, "submit answered {status}");
         let bare = Bare::start(&answer)?;
-        let limit = http::load(bare.address, &request, 201, connections, time)?;
-        let ours = http::load(platform.address, &request, 201, connections, time)?;
+        let limit = http::load(&[bare.address], &request, 201, connections, time)?;
+        let ours = http::load(&[platform.address], &request, 201, connections, time)?;
         // One caller waits for one commit at a time: there the limit is the disk, and the ratio says nothing.
         let aim = (connections == 64).then_some(0.5);
         let name = format!("POST /tasks, durable, {connections} connections");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hdrhistogram::Histogram;
+
 /// One measurement beside its limit.
 struct Row {
     what: String,
@@ -32,6 +34,19 @@ impl Table {
         });
     }
 
+    /// Milliseconds beside those of the limit; the ratio is that of the medians, 1 where both take as long.
+    pub fn latency(&mut self, what: &str, ours: &Histogram<u64>, limit_name: &str, limit: &Histogram<u64>) {
+        let median = |times: &Histogram<u64>| times.value_at_quantile(0.5) as f64;
+        self.push(Row {
+            what: what.into(),
+            ours: percentiles(ours),
+            limit: format!("{limit_name}: {}", percentiles(limit)),
+            ratio: Some(median(limit) / median(ours)),
+            aim: String::new(),
+            met: None,
+        });
+    }
+
     /// A figure with its aim, or without one.
     pub fn figure(&mut self, what: &str, ours: String, aim: &str, met: Option<bool>) {
         self.push(Row { what: what.into(), ours, limit: String::new(), ratio: None, aim: aim.into(), met });
@@ -46,6 +61,12 @@ impl Table {
         );
         self.rows.push(row);
     }
+}
+
+/// Microseconds as milliseconds.
+pub fn percentiles(times: &Histogram<u64>) -> String {
+    let ms = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
+    format!("p50 {:.2} ms, p99 {:.2} ms", ms(0.5), ms(0.99))
 }
 
 /// `12345.6` as `12,346`.

@@ -18,7 +18,7 @@ mod proxy;
 mod redis;
 
 pub use database::{Database, database};
-pub use postgres::{Postgres, Stop};
+pub use postgres::{Postgres, Stop, program};
 pub use proxy::{Proxy, Way};
 pub use redis::{Redis, RedisPlace, redis};
 

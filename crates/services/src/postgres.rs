@@ -47,7 +47,7 @@ pub struct Postgres {
 }
 
 /// One of PostgreSQL's programs, of the newest version that is here.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let version =
         |path: &Path| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
     let mut folders = Vec::new();
