@@ -298,7 +298,9 @@ fn users_that_are_stopped_before_their_first_step_clean_up() {
     engine.handle().stop();
     let ran = engine.run(&mut Nobody).unwrap();
     assert!(ran.interrupted);
-    assert_eq!((ran.totals.user_count(), ran.totals.all.failures), (0, 0));
+    assert_eq!(ran.totals.user_count(), 0);
+    // On a busy machine one may have asked before it heard of the stop; that has no id in it, and is all that may fail.
+    assert_eq!(ran.totals.all.failures, ran.totals.all.requests, "no cleaning up failed");
 }
 
 /// Who runs a plan may say how many tasks each user does.
