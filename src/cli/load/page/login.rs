@@ -104,22 +104,29 @@ impl Login {
         Ok(id)
     }
 
-    /// Takes the session of this cookie out of the list, if there is one.
-    fn taken(&self, headers: &HeaderMap, now: Instant) -> Option<TokenHash> {
-        let id = self.cookie_of(headers)?;
+    /// Whether the cookie is that of a session. It goes on by that, or `ends`. Under one lock: a page asks several things at once.
+    fn session(&self, headers: &HeaderMap, now: Instant, ends: bool) -> bool {
+        let Some(id) = self.cookie_of(headers) else { return false };
         let mut sessions = self.sessions.lock();
         sessions.retain(|(_, used)| now.saturating_duration_since(*used) < IDLE);
-        let at = sessions.iter().position(|(known, _)| tokens::is_of(id, known))?;
-        sessions.remove(at).map(|(hash, _)| hash)
+        let Some(at) = sessions.iter().position(|(known, _)| tokens::is_of(id, known)) else { return false };
+        let session = sessions.remove(at);
+        if let Some((hash, _)) = session
+            && !ends
+        {
+            sessions.push_back((hash, now));
+        }
+        true
     }
 
     /// Whether the cookie is that of a session, which goes on by that.
     fn goes_on(&self, headers: &HeaderMap, now: Instant) -> bool {
-        let session = self.taken(headers, now);
-        if let Some(hash) = session {
-            self.sessions.lock().push_back((hash, now));
-        }
-        session.is_some()
+        self.session(headers, now, false)
+    }
+
+    /// Whether the cookie was that of a session, which has ended.
+    fn ended(&self, headers: &HeaderMap, now: Instant) -> bool {
+        self.session(headers, now, true)
     }
 
     fn cookie_of<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -243,7 +250,7 @@ async fn sign_in(
 }
 
 async fn sign_out(Extension(login): Known, headers: HeaderMap) -> Response {
-    login.taken(&headers, Instant::now());
+    login.ended(&headers, Instant::now());
     (login.set("", "; Max-Age=0"), Json(json!({ "message": "signed out" }))).into_response()
 }
 
@@ -277,8 +284,19 @@ mod tests {
         let others: Vec<HeaderMap> = (0..SESSIONS).map(|_| with(login.begin().unwrap().expose())).collect();
         assert!(!login.goes_on(&first, now), "so many are known at once");
         assert!(others.iter().all(|other| login.goes_on(other, now + IDLE / 2)));
-        assert!(login.taken(&others[0], now + IDLE).is_some() && !login.goes_on(&others[0], now + IDLE));
+        assert!(login.ended(&others[0], now + IDLE) && !login.goes_on(&others[0], now + IDLE));
         assert!(login.goes_on(&others[1], now + IDLE) && !login.goes_on(&others[2], now + IDLE * 3));
+    }
+
+    #[test]
+    fn what_a_page_asks_at_once_is_all_of_its_session() {
+        let (login, now) = (login(), Instant::now());
+        let cookie = with(login.begin().unwrap().expose());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..2_000).for_each(|_| assert!(login.goes_on(&cookie, now))));
+            }
+        });
     }
 
     #[test]
