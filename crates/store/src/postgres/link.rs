@@ -35,6 +35,8 @@ pub(super) struct Link {
     runtime: Runtime,
     connector: Connector,
     open: Option<Open>,
+    /// How often answers were waited for.
+    trips: u64,
 }
 
 struct Open {
@@ -70,7 +72,7 @@ fn refs(params: &[Param]) -> Vec<&(dyn ToSql + Sync)> {
 impl Link {
     pub(super) fn new(connector: Connector) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, connector, open: None })
+        Ok(Self { runtime, connector, open: None, trips: 0 })
     }
 
     /// Connects where there is no connection.
@@ -92,6 +94,11 @@ impl Link {
     /// Gives the connection up; PostgreSQL undoes what was not committed.
     pub(super) fn disconnect(&mut self) {
         self.open = None;
+    }
+
+    /// How often answers were waited for, to see whether something was asked since.
+    pub(super) fn trips(&self) -> u64 {
+        self.trips
     }
 
     /// The rows of the counters that are this connection's alone.
@@ -117,12 +124,14 @@ impl Link {
     /// All rows of a statement.
     pub(super) fn query(&mut self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let statement = self.prepare(sql)?;
+        self.trips += 1;
         self.runtime.block_on(in_time(self.open()?.client.query(&statement, params)))
     }
 
     /// How many rows a statement changed.
     pub(super) fn execute(&mut self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let statement = self.prepare(sql)?;
+        self.trips += 1;
         self.runtime.block_on(in_time(self.open()?.client.execute(&statement, params)))
     }
 
@@ -130,6 +139,7 @@ impl Link {
     pub(super) fn pipeline(&mut self, batch: &Batch) -> Result<Vec<Vec<Row>>> {
         let statements: Vec<Statement> =
             batch.statements.iter().map(|(sql, _)| self.prepare(sql)).collect::<Result<_>>()?;
+        self.trips += 1;
         let client = &self.open()?.client;
         self.runtime.block_on(async {
             let params: Vec<_> = batch.statements.iter().map(|(_, params)| refs(params)).collect();

@@ -8,6 +8,7 @@ macro_rules! statements {
 }
 
 statements! {
+    BEGIN = "begin",
     COUNT_SEARCH = "count_search",
     COUNT_SUBTASKS_OF = "count_subtasks_of",
     COUNT_TASKS = "count_tasks",

@@ -204,8 +204,7 @@ impl Writer {
         }
         delayed("db");
         effects.seal(&mut self.rows, latest)?;
-        self.rows.flush()?;
-        self.rows.keep_events(&effects.events)?;
+        self.rows.finish(&effects.events)?;
         let started_commit = Instant::now();
         delayed("commit");
         self.rows.link.simple("COMMIT").map_err(|error| Failure { error, at_commit: true })?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use regatta_model::ledger::Remembered;
 use regatta_model::subtask::State;
 use regatta_model::{SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::PostgresRows;
@@ -17,8 +18,9 @@ use crate::postgres::{codec, sql};
 impl PostgresRows {
     /// Begins a transaction, takes what is wanted, and says what time it is in the database.
     pub(in crate::postgres) fn begin(&mut self, wanted: &Wanted) -> Result<Timestamp> {
-        self.link.simple("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        // What can be asked without knowing more goes with the first word, and the time with it: PostgreSQL does one after the other.
         let mut batch = Batch::default();
+        batch.add(sql::BEGIN, Vec::new());
         if !wanted.names.is_empty() {
             batch.add(sql::LOCK_NAMES, vec![Box::new(wanted.names.iter().copied().collect::<Vec<i64>>())]);
         }
@@ -26,16 +28,25 @@ impl PostgresRows {
         if keys > 0 {
             batch.add(sql::NEXT_TASK_KEYS, vec![Box::new(keys as i64)]);
         }
-        if !batch.is_empty() {
-            let answers = self.link.pipeline(&batch)?;
-            if keys > 0 {
-                // The next is taken from the end.
-                for row in answers.last().into_iter().flatten() {
-                    self.known.spare_keys.insert(0, codec::get(row, 0)?);
-                }
+        if !wanted.idempotency.is_empty() {
+            let scopes: Vec<String> = wanted.idempotency.iter().map(|(scope, _)| codec::kept(scope)).collect();
+            let names: Vec<String> = wanted.idempotency.iter().map(|(_, name)| codec::kept(name)).collect();
+            batch.add(sql::REMEMBERED, vec![Box::new(scopes), Box::new(names)]);
+        }
+        batch.add(sql::NOW, Vec::new());
+        // From the end, as they were added.
+        let mut answers = self.link.pipeline(&batch)?;
+        let mut now = answers.pop().unwrap_or_default();
+        if !wanted.idempotency.is_empty() {
+            self.take_remembered(&answers.pop().unwrap_or_default())?;
+        }
+        if keys > 0 {
+            // The next is taken from the end.
+            for row in answers.pop().into_iter().flatten() {
+                self.known.spare_keys.insert(0, codec::get(&row, 0)?);
             }
         }
-        self.read_remembered(wanted)?;
+        let asked = self.link.trips();
         let mut worker_keys = wanted.worker_keys.clone();
         let mut task_keys = wanted.task_keys.clone();
         let leases_of = self.find_workers(wanted, &mut worker_keys)?;
@@ -80,7 +91,10 @@ impl PostgresRows {
             let rows = self.link.query(sql::LOCK_WORKERS, &[&keys])?;
             self.take_workers(&rows)?;
         }
-        let now = self.link.query(sql::NOW, &[])?;
+        // Whoever waited for somebody comes after him.
+        if self.link.trips() != asked {
+            now = self.link.query(sql::NOW, &[])?;
+        }
         codec::sure_time(now.first().ok_or_else(|| DbError::Missing("PostgreSQL's time".into()))?, 0)
     }
 
@@ -89,24 +103,19 @@ impl PostgresRows {
         Some(task.subtask(id.position()))
     }
 
-    fn read_remembered(&mut self, wanted: &Wanted) -> Result<()> {
-        if wanted.idempotency.is_empty() {
-            return Ok(());
-        }
-        let scopes: Vec<String> = wanted.idempotency.iter().map(|(scope, _)| codec::kept(scope)).collect();
-        let names: Vec<String> = wanted.idempotency.iter().map(|(_, name)| codec::kept(name)).collect();
-        for row in self.link.query(sql::REMEMBERED, &[&scopes, &names])? {
-            let ids: Vec<Uuid> = codec::get(&row, 3)?;
+    fn take_remembered(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            let ids: Vec<Uuid> = codec::get(row, 3)?;
             let tasks = ids.into_iter().map(|id| {
                 TaskId::from_uuid(id)
                     .ok_or_else(|| DbError::Corrupt("an idempotency key with an id that is no task's".into()))
             });
             let made = Remembered {
-                body: codec::get::<i64>(&row, 2)? as u64,
+                body: codec::get::<i64>(row, 2)? as u64,
                 tasks: tasks.collect::<Result<_>>()?,
-                at: codec::sure_time(&row, 4)?,
+                at: codec::sure_time(row, 4)?,
             };
-            self.remembered.insert((codec::text(&row, 0)?, codec::text(&row, 1)?), made);
+            self.remembered.insert((codec::text(row, 0)?, codec::text(row, 1)?), made);
         }
         Ok(())
     }

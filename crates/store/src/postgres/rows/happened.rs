@@ -14,7 +14,7 @@ use crate::postgres::{codec, sql};
 
 impl PostgresRows {
     /// Writes the events of a group down.
-    pub(in crate::postgres) fn keep_events(&mut self, events: &[Event]) -> Result<()> {
+    pub(super) fn write_events(&mut self, events: &[Event], batch: &mut Batch) -> Result<()> {
         let mut by_task: BTreeMap<TaskKey, Vec<&Event>> = BTreeMap::new();
         for event in events {
             // A task that was deleted in the same group takes its events along.
@@ -48,7 +48,6 @@ impl PostgresRows {
                 packs.push(packed);
             }
         }
-        let mut batch = Batch::default();
         if !rows.is_empty() {
             batch.add(sql::INSERT_EVENTS, vec![Box::new(rows), Box::new(packs)]);
         }
@@ -76,9 +75,6 @@ impl PostgresRows {
                     ),
                 ],
             );
-        }
-        if !batch.is_empty() {
-            self.link.pipeline(&batch)?;
         }
         Ok(())
     }

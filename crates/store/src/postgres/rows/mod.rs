@@ -19,6 +19,7 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use regatta_model::event::Event;
 use regatta_model::ledger::{Remembered, SubtaskText};
 use regatta_model::plan::Json;
 use regatta_model::routing::Lane;
@@ -135,15 +136,31 @@ impl PostgresRows {
 
     /// Writes everything that changed since the last call. Call before COMMIT, after the effects are sealed.
     pub(super) fn flush(&mut self) -> Result<()> {
+        let batch = self.written()?;
+        if !batch.is_empty() {
+            self.link.pipeline(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// The same with the events of the transaction, which come last.
+    pub(super) fn finish(&mut self, events: &[Event]) -> Result<()> {
+        let mut batch = self.written()?;
+        self.write_events(events, &mut batch)?;
+        if !batch.is_empty() {
+            self.link.pipeline(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// What changed and is not written yet.
+    fn written(&mut self) -> Result<Batch> {
         let mut batch = Batch::default();
         self.write_tasks(&mut batch)?;
         self.write_subtasks(&mut batch)?;
         self.write_workers(&mut batch)?;
         self.changes.write(&mut batch);
         self.counters.write(self.link.shard()?, &mut batch);
-        if !batch.is_empty() {
-            self.link.pipeline(&batch)?;
-        }
-        Ok(())
+        Ok(batch)
     }
 }
