@@ -125,7 +125,9 @@ test("a million lines of log: followed, filtered, searched and walked through, a
   const log = page.locator(".log");
   const lines = log.locator(".line");
   const tools = page.locator(".tools");
-  const inSight = async () => (await lines.allInnerTexts()).map((line) => Number(/row (\d+)/.exec(line)?.[1]));
+  // Lines of another kind have no number.
+  const inSight = async () =>
+    (await lines.allInnerTexts()).map((line) => Number(/row (\d+)/.exec(line)?.[1])).filter((row) => !Number.isNaN(row));
   await until("a million", async () => (await tools.innerText()).includes("1,000,001 lines"));
   await until("it follows", async () => (await lines.last().innerText()).includes("row 999999 of them"));
   await say("info", "one more");
@@ -135,11 +137,18 @@ test("a million lines of log: followed, filtered, searched and walked through, a
   // By pages from the first line on: none is left out.
   await log.press("Home");
   await sees(page, /^the first line$/);
-  let last = Math.max(...(await inSight()).filter((row) => !Number.isNaN(row)));
+  let last = Math.max(...(await inSight()));
   for (let i = 0; i < 3; i += 1) {
-    await log.press("PageDown");
-    await until("further", async () => Math.max(...(await inSight())) > last);
-    expect(Math.min(...(await inSight()).filter((row) => !Number.isNaN(row)))).toBeLessThanOrEqual(last + 1);
+    let pressed = 0;
+    await until("further", async () => {
+      // A browser that still scrolls to the beginning does not hear the key.
+      if (Date.now() - pressed > 3_000) {
+        pressed = Date.now();
+        await log.press("PageDown");
+      }
+      return Math.max(...(await inSight())) > last;
+    });
+    expect(Math.min(...(await inSight()))).toBeLessThanOrEqual(last + 1);
     last = Math.max(...(await inSight()));
   }
   // By the bar into the middle.
