@@ -27,28 +27,43 @@ Examples:
   regatta backup --output /mnt/backups/regatta.db --force
   regatta backup --database sqlite:/var/lib/regatta/regatta.db --json")]
 pub struct Backup {
+    #[command(flatten)]
+    copy: CopyArgs,
+}
+
+/// The flags of what writes a database to a file.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
     /// The file to write [default: regatta-DATE-TIME.db in this folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// Replace the file when it is there already
     #[arg(long)]
-    force: bool,
+    pub force: bool,
 
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub database: DatabaseArgs,
 
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+}
+
+impl CopyArgs {
+    /// The file to write.
+    pub fn output(&self) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| PathBuf::from(format!("regatta-{}.db", file_stamp())))
+    }
 }
 
 impl Backup {
     pub fn run(self, context: &Context) -> Outcome {
-        let database = self.database.file(context, "back it up with pg_dump, or regatta export")?;
-        let output = self.output.unwrap_or_else(|| PathBuf::from(format!("regatta-{}.db", file_stamp())));
-        let contents = sqlite::backup(&database, &output, self.force).map_err(store_failure)?;
-        if self.json {
+        let copy = &self.copy;
+        let database = copy.database.file(context, "back it up with pg_dump, or regatta export")?;
+        let output = copy.output();
+        let contents = sqlite::backup(&database, &output, copy.force).map_err(store_failure)?;
+        if copy.json {
             print_json(&output, &contents, json!({"database": database}))?;
         } else if !context.globals.quiet {
             let mut out = anstream::stdout().lock();

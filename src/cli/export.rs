@@ -1,14 +1,13 @@
 //! `regatta export`: what is in a database as a file that goes anywhere.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Args;
 use regatta_store::{moving, sqlite};
 use serde_json::json;
 
-use super::backup::{file_stamp, in_words, print_json};
-use super::database::{Database, DatabaseArgs};
+use super::backup::{CopyArgs, in_words, print_json};
+use super::database::Database;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::node::store_failure;
@@ -31,35 +30,24 @@ And back: stop the servers, then
 
 From PostgreSQL it is also a copy to look into, while servers run.")]
 pub struct Export {
-    /// The file to write [default: regatta-DATE-TIME.db in this folder]
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-
-    /// Replace the file when it is there already
-    #[arg(long)]
-    force: bool,
-
     #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    copy: CopyArgs,
 }
 
 impl Export {
     pub async fn run(self, context: &Context) -> Outcome {
-        let database = self.database.database(context)?;
-        let output = self.output.unwrap_or_else(|| PathBuf::from(format!("regatta-{}.db", file_stamp())));
+        let copy = &self.copy;
+        let database = copy.database.database(context)?;
+        let output = copy.output();
         let contents = match &database {
-            Database::Sqlite(path) => sqlite::backup(path, &output, self.force),
+            Database::Sqlite(path) => sqlite::backup(path, &output, copy.force),
             Database::Postgres(url) => {
-                let shown = ui::counting::Counting::new(context.globals.quiet || self.json);
-                moving::export(url, &output, self.force, |table, rows| shown.show(table, rows)).await
+                let shown = ui::counting::Counting::new(context.globals.quiet || copy.json);
+                moving::export(url, &output, copy.force, |table, rows| shown.show(table, rows)).await
             }
         };
         let contents = contents.map_err(store_failure)?;
-        if self.json {
+        if copy.json {
             print_json(&output, &contents, json!({"database": database.to_string()}))?;
         } else if !context.globals.quiet {
             let mut out = anstream::stdout().lock();

@@ -21,7 +21,7 @@ fn every_command_line_is_one() {
     let compose = read("docker-compose.yml");
     let commands = compose.lines().map(str::trim).filter(|line| line.starts_with("command: [")).map(words);
     lines.extend(commands.filter(|words| words[0] != "valkey-server"));
-    for shell in compose.lines().filter_map(|line| line.split_once("run --rm node1 ")) {
+    for shell in compose.lines().filter_map(|line| line.split_once("run -T --rm node1 ")) {
         let words = shell.1.split(['#', ')']).next().unwrap().split_whitespace().map(str::to_owned).collect();
         lines.push(words);
     }
