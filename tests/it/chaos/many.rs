@@ -15,6 +15,7 @@ use regatta_client::api::frames::all::WatchFrame;
 use regatta_client::api::task::TasksQuery;
 use regatta_client::{Client, Options, RetryPolicy};
 use regatta_services::{Postgres, Proxy, Redis, Stop, Way};
+use regatta_worker::supervisor::proc::children;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Chance, LEASE_SECONDS, rounds, storm, workshop};
@@ -168,16 +169,14 @@ impl Fleet {
 
     /// Ends some of the processes that PostgreSQL has for its connections, as its administrator would.
     fn kill_backends(&self, chance: &mut Chance) -> usize {
-        let parent = self.postgres.pid();
+        let parent = Pid::from_raw(self.postgres.pid().cast_signed()).unwrap();
         let mut ended = 0;
-        for process in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-            let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-            let of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
-            let title = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
-            if of == Some(parent) && title.contains("postgres postgres") && chance.below(2) == 0 {
+        for process in children(parent) {
+            let file = format!("/proc/{}/cmdline", process.as_raw_nonzero());
+            let title = std::fs::read_to_string(file).unwrap_or_default();
+            if title.contains("postgres postgres") && chance.below(2) == 0 {
                 // It may have ended by itself just now.
-                ended += usize::from(kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).is_ok());
+                ended += usize::from(kill_process(process, Signal::TERM).is_ok());
             }
         }
         ended
