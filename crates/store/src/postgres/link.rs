@@ -1,10 +1,12 @@
 //! The writer's connection: statements prepared once, each waited for by the thread that asks, with a limit of time.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::try_maybe_done;
+
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
@@ -49,6 +51,13 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Batch {
     statements: Vec<(&'static str, Vec<Param>)>,
+}
+
+/// Why statements that were sent one behind the other did not all succeed.
+pub(super) struct Broken {
+    pub(super) error: DbError,
+    /// Whether the last of them was on its way.
+    pub(super) sent: bool,
 }
 
 impl Batch {
@@ -137,16 +146,48 @@ impl Link {
 
     /// Statements that must all succeed; the rows of each.
     pub(super) fn pipeline(&mut self, batch: &Batch) -> Result<Vec<Vec<Row>>> {
-        let statements: Vec<Statement> =
-            batch.statements.iter().map(|(sql, _)| self.prepare(sql)).collect::<Result<_>>()?;
+        let statements = self.prepare_all(batch)?;
+        self.send(&statements, batch).map_err(|broken| broken.error)
+    }
+
+    /// Statements that must all succeed, the last of which commits, without waiting for what comes before it: where one
+    /// fails PostgreSQL undoes the transaction instead.
+    pub(super) fn commit(&mut self, batch: &Batch) -> std::result::Result<(), Broken> {
+        let statements = self.prepare_all(batch).map_err(|error| Broken { error, sent: false })?;
+        self.send(&statements, batch).map(drop)
+    }
+
+    fn prepare_all(&mut self, batch: &Batch) -> Result<Vec<Statement>> {
+        batch.statements.iter().map(|(sql, _)| self.prepare(sql)).collect()
+    }
+
+    fn send(&mut self, statements: &[Statement], batch: &Batch) -> std::result::Result<Vec<Vec<Row>>, Broken> {
         self.trips += 1;
-        let client = &self.open()?.client;
-        self.runtime.block_on(async {
+        let client = &self.open().map_err(|error| Broken { error, sent: false })?.client;
+        let mut sent = false;
+        let answers = self.runtime.block_on(in_time(async {
             let params: Vec<_> = batch.statements.iter().map(|(_, params)| refs(params)).collect();
-            let queries =
-                statements.iter().zip(&params).map(|(statement, params)| client.query(statement, params.as_slice()));
-            in_time(try_join_all(queries)).await
-        })
+            let mut queries: Vec<_> = statements
+                .iter()
+                .zip(&params)
+                .map(|(statement, params)| Box::pin(try_maybe_done(client.query(statement, params.as_slice()))))
+                .collect();
+            // Each is sent when it is first asked. In their order, and none behind one that could not be sent: no commit
+            // follows half of its transaction.
+            for query in &mut queries {
+                if let Poll::Ready(answered) = poll_fn(|context| Poll::Ready(query.as_mut().poll(context))).await {
+                    answered?;
+                }
+            }
+            sent = true;
+            let mut answers = Vec::with_capacity(queries.len());
+            for mut query in queries {
+                query.as_mut().await?;
+                answers.push(query.as_mut().take_output().unwrap_or_default());
+            }
+            Ok(answers)
+        }));
+        answers.map_err(|error| Broken { error, sent })
     }
 
     /// A statement without parameters or rows: the borders of transactions.

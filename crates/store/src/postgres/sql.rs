@@ -9,6 +9,7 @@ macro_rules! statements {
 
 statements! {
     BEGIN = "begin",
+    COMMIT = "commit",
     COUNT_SEARCH = "count_search",
     COUNT_SUBTASKS_OF = "count_subtasks_of",
     COUNT_TASKS = "count_tasks",
@@ -63,6 +64,7 @@ statements! {
     LIST_WORKERS = "list_workers",
     LOAD_BLOCKS = "load_blocks",
     LOCK_NAMES = "lock_names",
+    LOCK_READY = "lock_ready",
     LOCK_TASKS = "lock_tasks",
     LOCK_TASKS_BY_UUID = "lock_tasks_by_uuid",
     LOCK_TASKS_NOWAIT = "lock_tasks_nowait",

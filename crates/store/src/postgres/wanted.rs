@@ -131,6 +131,11 @@ impl Wanted {
         }
     }
 
+    /// Whether nothing has to be looked for first: all that is wanted has a name or a key.
+    pub(super) fn names_all(&self) -> bool {
+        self.workers.is_empty() && self.machines.is_empty() && !self.all_leases && self.due.is_none()
+    }
+
     /// With what another run of the group found to be needed.
     pub(super) fn and(&mut self, other: &Wanted) {
         self.task_keys.extend(&other.task_keys);

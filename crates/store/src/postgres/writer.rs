@@ -18,6 +18,7 @@ use regatta_model::{Span, Timestamp};
 use super::Time;
 use super::clock::DatabaseClock;
 use super::error::DbError;
+use super::link::Broken;
 use super::rows::PostgresRows;
 use super::wanted::Wanted;
 use super::{LAST_SWEEP, sql};
@@ -78,6 +79,7 @@ struct Done {
 /// Why a transaction did not come through.
 struct Failure {
     error: DbError,
+    /// The connection ended when the commit was on its way: nobody knows whether it happened.
     at_commit: bool,
 }
 
@@ -89,7 +91,7 @@ impl<E: Into<DbError>> From<E> for Failure {
 
 impl Failure {
     fn store_error(&self) -> StoreError {
-        if self.at_commit && (self.error.ends_connection() || matches!(self.error, DbError::Late(_))) {
+        if self.at_commit {
             return StoreError::Unknown(format!("{}; ask before trying again, or use an idempotency key", self.error));
         }
         (&self.error).into()
@@ -204,10 +206,14 @@ impl Writer {
         }
         delayed("db");
         effects.seal(&mut self.rows, latest)?;
-        self.rows.finish(&effects.events)?;
+        let rest = self.rows.finish(&effects.events)?;
         let started_commit = Instant::now();
         delayed("commit");
-        self.rows.link.simple("COMMIT").map_err(|error| Failure { error, at_commit: true })?;
+        self.rows.link.commit(&rest).map_err(|Broken { error, sent }| {
+            // What PostgreSQL has words for did not happen.
+            let at_commit = sent && error.ends_connection();
+            Failure { error, at_commit }
+        })?;
         Ok(Done { answers, effects, swept, commit: started_commit.elapsed(), started_commit })
     }
 

@@ -11,45 +11,161 @@ use uuid::Uuid;
 use super::PostgresRows;
 use super::subtasks::block;
 use crate::postgres::error::DbError;
-use crate::postgres::link::{Batch, Result};
+use crate::postgres::link::{Batch, Param, Result};
 use crate::postgres::wanted::Wanted;
 use crate::postgres::{codec, sql};
+
+/// What a statement of the first word asks.
+enum Part {
+    /// Nothing: it is done, that is all.
+    Done,
+    Keys,
+    Remembered,
+    Tasks,
+    Blocks,
+    Workers,
+    Now,
+}
+
+/// The first word of a transaction and what its answers are.
+#[derive(Default)]
+struct First {
+    batch: Batch,
+    parts: Vec<Part>,
+}
+
+impl First {
+    fn ask(&mut self, part: Part, sql: &'static str, params: Vec<Param>) {
+        self.batch.add(sql, params);
+        self.parts.push(part);
+    }
+}
+
+fn numbers<T: Copy>(keys: &BTreeSet<T>, number: fn(T) -> i64) -> Param {
+    Box::new(keys.iter().map(|&key| number(key)).collect::<Vec<i64>>())
+}
 
 impl PostgresRows {
     /// Begins a transaction, takes what is wanted, and says what time it is in the database.
     pub(in crate::postgres) fn begin(&mut self, wanted: &Wanted) -> Result<Timestamp> {
-        // What can be asked without knowing more goes with the first word, and the time with it: PostgreSQL does one after the other.
-        let mut batch = Batch::default();
-        batch.add(sql::BEGIN, Vec::new());
+        // What can be asked without knowing more goes with the first word: PostgreSQL does one after the other.
+        let mut first = First::default();
+        first.ask(Part::Done, sql::BEGIN, Vec::new());
         if !wanted.names.is_empty() {
-            batch.add(sql::LOCK_NAMES, vec![Box::new(wanted.names.iter().copied().collect::<Vec<i64>>())]);
+            first.ask(Part::Done, sql::LOCK_NAMES, vec![numbers(&wanted.names, |name| name)]);
         }
         let keys = wanted.new_tasks.saturating_sub(self.known.spare_keys.len());
         if keys > 0 {
-            batch.add(sql::NEXT_TASK_KEYS, vec![Box::new(keys as i64)]);
+            first.ask(Part::Keys, sql::NEXT_TASK_KEYS, vec![Box::new(keys as i64)]);
         }
         if !wanted.idempotency.is_empty() {
             let scopes: Vec<String> = wanted.idempotency.iter().map(|(scope, _)| codec::kept(scope)).collect();
             let names: Vec<String> = wanted.idempotency.iter().map(|(_, name)| codec::kept(name)).collect();
-            batch.add(sql::REMEMBERED, vec![Box::new(scopes), Box::new(names)]);
+            first.ask(Part::Remembered, sql::REMEMBERED, vec![Box::new(scopes), Box::new(names)]);
         }
-        batch.add(sql::NOW, Vec::new());
-        // From the end, as they were added.
-        let mut answers = self.link.pipeline(&batch)?;
-        let mut now = answers.pop().unwrap_or_default();
-        if !wanted.idempotency.is_empty() {
-            self.take_remembered(&answers.pop().unwrap_or_default())?;
+        let mut task_keys = wanted.task_keys.clone();
+        let all_known = self.known_tasks(wanted, &mut task_keys);
+        let mut blocks = BTreeSet::new();
+        let at_once = all_known && wanted.names_all();
+        let mut workers_locked = false;
+        if at_once {
+            if !task_keys.is_empty() {
+                first.ask(Part::Tasks, sql::LOCK_TASKS, vec![numbers(&task_keys, |key: TaskKey| key.0)]);
+            }
+            blocks = self.known_blocks(wanted);
+            if !blocks.is_empty() {
+                Self::ask_blocks(&blocks, &mut first.batch);
+                first.parts.push(Part::Blocks);
+            }
+            // Who holds what is loaded must be known before any worker is locked.
+            workers_locked = blocks.is_empty() && wanted.plans.is_empty() && !wanted.worker_keys.is_empty();
+            if workers_locked {
+                let keys = numbers(&wanted.worker_keys, |key: WorkerKey| key.0);
+                first.ask(Part::Workers, sql::LOCK_WORKERS, vec![keys]);
+            }
         }
-        if keys > 0 {
-            // The next is taken from the end.
-            for row in answers.pop().into_iter().flatten() {
-                self.known.spare_keys.insert(0, codec::get(&row, 0)?);
+        first.ask(Part::Now, sql::NOW, Vec::new());
+        let answers = self.link.pipeline(&first.batch)?;
+        let mut now = Vec::new();
+        for (part, rows) in first.parts.into_iter().zip(answers) {
+            match part {
+                Part::Done => {}
+                Part::Keys => {
+                    // The next is taken from the end.
+                    for row in rows {
+                        self.known.spare_keys.insert(0, codec::get(&row, 0)?);
+                    }
+                }
+                Part::Remembered => self.take_remembered(&rows)?,
+                Part::Tasks => self.take_tasks(&rows)?,
+                Part::Blocks => self.take_blocks(std::mem::take(&mut blocks), &rows)?,
+                Part::Workers => self.take_workers(&rows)?,
+                Part::Now => now = rows,
             }
         }
         let asked = self.link.trips();
         let mut worker_keys = wanted.worker_keys.clone();
-        let mut task_keys = wanted.task_keys.clone();
-        let leases_of = self.find_workers(wanted, &mut worker_keys)?;
+        if at_once {
+            self.note_missing(wanted);
+        } else {
+            self.take_more(wanted, task_keys, &mut worker_keys)?;
+        }
+        self.load_wanted(wanted)?;
+        if !workers_locked {
+            // Whoever holds what is loaded may lose it, or is asked who it is.
+            let named: HashSet<SubtaskKey> = wanted.subtasks.iter().filter_map(|&id| self.known_key(id)).collect();
+            for (key, entry) in &self.subtasks {
+                if let Some(holder) = &entry.row.holder
+                    && (entry.row.state == State::Leased || named.contains(key))
+                {
+                    worker_keys.insert(holder.worker);
+                }
+            }
+            if !worker_keys.is_empty() {
+                let mut batch = Batch::default();
+                batch.add(sql::LOCK_WORKERS, vec![numbers(&worker_keys, |key: WorkerKey| key.0)]);
+                batch.add(sql::NOW, Vec::new());
+                let answers = self.link.pipeline(&batch)?;
+                if let [rows, later] = answers.as_slice() {
+                    self.take_workers(rows)?;
+                    return time_of(later);
+                }
+            }
+        }
+        // Whoever waited for somebody comes after him.
+        if self.link.trips() != asked {
+            now = self.link.query(sql::NOW, &[])?;
+        }
+        time_of(&now)
+    }
+
+    /// Adds the keys of the tasks that are named; whether all are known.
+    fn known_tasks(&self, wanted: &Wanted, keys: &mut BTreeSet<TaskKey>) -> bool {
+        let known = wanted.tasks.iter().map(|id| self.known.task_keys.get(id));
+        keys.extend(known.clone().flatten());
+        known.into_iter().all(|key| key.is_some())
+    }
+
+    /// Where the subtasks are that are named, as far as that can be told from their ids.
+    fn known_blocks(&self, wanted: &Wanted) -> BTreeSet<i64> {
+        let mut blocks: BTreeSet<i64> =
+            wanted.subtasks.iter().filter_map(|&id| self.known_key(id)).map(block).collect();
+        for &(id, first, end) in &wanted.chunks {
+            if let Some(&task) = self.known.task_keys.get(&id) {
+                blocks.extend((first..end).map(|position| block(task.subtask(position))));
+            }
+        }
+        blocks
+    }
+
+    /// What takes looking for: workers by their names, every lease of theirs, what is due.
+    fn take_more(
+        &mut self,
+        wanted: &Wanted,
+        mut task_keys: BTreeSet<TaskKey>,
+        worker_keys: &mut BTreeSet<WorkerKey>,
+    ) -> Result<()> {
+        let leases_of = self.find_workers(wanted, worker_keys)?;
         if !leases_of.is_empty() {
             let keys: Vec<i64> = leases_of.iter().map(|key| key.0).collect();
             for row in self.link.query(sql::TASKS_LEASED_BY, &[&keys])? {
@@ -76,26 +192,7 @@ impl PostgresRows {
             due.retain(|key| self.tasks.contains_key(&key.task()));
             self.load_subtasks(&due)?;
         }
-        self.load_wanted(wanted)?;
-        // Whoever holds what is loaded may lose it, or is asked who it is.
-        let named: HashSet<SubtaskKey> = wanted.subtasks.iter().filter_map(|&id| self.known_key(id)).collect();
-        for (key, entry) in &self.subtasks {
-            if let Some(holder) = &entry.row.holder
-                && (entry.row.state == State::Leased || named.contains(key))
-            {
-                worker_keys.insert(holder.worker);
-            }
-        }
-        if !worker_keys.is_empty() {
-            let keys: Vec<i64> = worker_keys.iter().map(|key| key.0).collect();
-            let rows = self.link.query(sql::LOCK_WORKERS, &[&keys])?;
-            self.take_workers(&rows)?;
-        }
-        // Whoever waited for somebody comes after him.
-        if self.link.trips() != asked {
-            now = self.link.query(sql::NOW, &[])?;
-        }
-        codec::sure_time(now.first().ok_or_else(|| DbError::Missing("PostgreSQL's time".into()))?, 0)
+        Ok(())
     }
 
     fn known_key(&self, id: regatta_model::SubtaskId) -> Option<SubtaskKey> {
@@ -159,29 +256,30 @@ impl PostgresRows {
         if wanted.tasks.is_empty() && keys.is_empty() {
             return Ok(());
         }
-        let mut keys: BTreeSet<i64> = keys.iter().map(|key| key.0).collect();
-        let mut ids: Vec<Uuid> = Vec::new();
-        for id in &wanted.tasks {
-            match self.known.task_keys.get(id) {
-                Some(key) => drop(keys.insert(key.0)),
-                None => ids.push(id.uuid()),
-            }
-        }
-        let keys: Vec<i64> = keys.into_iter().collect();
+        let unknown = wanted.tasks.iter().filter(|id| !self.known.task_keys.contains_key(id));
+        let ids: Vec<Uuid> = unknown.map(|id| id.uuid()).collect();
+        let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
         let rows = match ids.is_empty() {
             true => self.link.query(sql::LOCK_TASKS, &[&keys])?,
             false => self.link.query(sql::LOCK_TASKS_BY_UUID, &[&keys, &ids])?,
         };
         self.take_tasks(&rows)?;
+        self.note_missing(wanted);
+        Ok(())
+    }
+
+    /// Remembers which of the tasks that are named are not there.
+    fn note_missing(&mut self, wanted: &Wanted) {
+        if wanted.tasks.is_empty() {
+            return;
+        }
         let locked: HashSet<TaskId> = self.tasks.values().map(|entry| entry.row.head.id).collect();
         self.no_tasks.extend(wanted.tasks.iter().filter(|id| !locked.contains(id)));
-        Ok(())
     }
 
     /// Loads the subtasks that are named, with what is near them.
     fn load_wanted(&mut self, wanted: &Wanted) -> Result<()> {
-        let mut blocks: BTreeSet<i64> =
-            wanted.subtasks.iter().filter_map(|&id| self.known_key(id)).map(block).collect();
+        let mut blocks = self.known_blocks(wanted);
         for id in &wanted.plans {
             if let Some(&task) = self.known.task_keys.get(id)
                 && let Some(entry) = self.tasks.get(&task)
@@ -189,11 +287,10 @@ impl PostgresRows {
                 blocks.extend((0..entry.row.total).map(|position| block(task.subtask(position as u16))));
             }
         }
-        for &(id, first, end) in &wanted.chunks {
-            if let Some(&task) = self.known.task_keys.get(&id) {
-                blocks.extend((first..end).map(|position| block(task.subtask(position))));
-            }
-        }
         self.load_blocks(blocks)
     }
+}
+
+fn time_of(rows: &[Row]) -> Result<Timestamp> {
+    codec::sure_time(rows.first().ok_or_else(|| DbError::Missing("PostgreSQL's time".into()))?, 0)
 }

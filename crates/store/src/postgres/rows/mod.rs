@@ -27,6 +27,7 @@ use regatta_model::worker::Profile;
 use regatta_model::{LaneKey, SubtaskKey, TaskId, TaskKey, WorkerId, WorkerKey};
 
 use super::link::{Batch, Link, Result};
+use super::sql;
 use super::wanted::Wanted;
 use changes::Changes;
 use counters::Counters;
@@ -143,14 +144,12 @@ impl PostgresRows {
         Ok(())
     }
 
-    /// The same with the events of the transaction, which come last.
-    pub(super) fn finish(&mut self, events: &[Event]) -> Result<()> {
+    /// The same with the events of the transaction and its end.
+    pub(super) fn finish(&mut self, events: &[Event]) -> Result<Batch> {
         let mut batch = self.written()?;
         self.write_events(events, &mut batch)?;
-        if !batch.is_empty() {
-            self.link.pipeline(&batch)?;
-        }
-        Ok(())
+        batch.add(sql::COMMIT, Vec::new());
+        Ok(batch)
     }
 
     /// What changed and is not written yet.

@@ -53,7 +53,7 @@ pub(super) fn block(key: SubtaskKey) -> i64 {
 
 impl PostgresRows {
     /// Takes rows that were read after their tasks were locked.
-    fn take_subtasks(&mut self, rows: &[Row]) -> Result<()> {
+    fn take_subtasks<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) -> Result<()> {
         for found in rows {
             let key = key_of(found)?;
             // One that is here may have changed.
@@ -83,6 +83,24 @@ impl PostgresRows {
             self.take_subtasks(&rows)?;
         }
         Ok(())
+    }
+
+    /// The same in the trip that locks the tasks, right behind it.
+    pub(super) fn ask_blocks(blocks: &BTreeSet<i64>, batch: &mut Batch) {
+        let blocks: Vec<i64> = blocks.iter().copied().collect();
+        batch.add(sql::LOAD_BLOCKS, vec![Box::new(blocks), Box::new(NEIGHBOURS - 1)]);
+    }
+
+    /// What came of [`Self::ask_blocks`]; subtasks of a task that is not there any more are nobody's.
+    pub(super) fn take_blocks(&mut self, blocks: BTreeSet<i64>, rows: &[Row]) -> Result<()> {
+        self.blocks.extend(blocks.into_iter().filter(|&block| self.tasks.contains_key(&SubtaskKey(block).task())));
+        let mut there = Vec::with_capacity(rows.len());
+        for row in rows {
+            if self.tasks.contains_key(&key_of(row)?.task()) {
+                there.push(row);
+            }
+        }
+        self.take_subtasks(there)
     }
 
     /// Loads just these. Their tasks are locked here, where they are not yet.
@@ -142,27 +160,26 @@ impl PostgresRows {
         if let Some(text) = self.subtasks.get(&key).and_then(|entry| entry.text.as_ref()) {
             return Ok(text.clone());
         }
-        if !self.texts.contains_key(&key) {
-            self.read_texts(&[key])?;
+        if let Some(text) = self.texts.get(&key) {
+            return Ok(text.clone());
         }
-        self.texts.get(&key).cloned().ok_or_else(|| missing(key))
+        let text = self.read_text(key)?;
+        self.texts.insert(key, text.clone());
+        Ok(text)
     }
 
-    /// Reads texts ahead; what has none is given what is usual.
-    fn read_texts(&mut self, wanted: &[SubtaskKey]) -> Result<()> {
-        let keys: Vec<i64> = wanted.iter().map(|key| key.0).collect();
-        for row in self.link.query(sql::SUBTASK_TEXTS, &[&keys])? {
-            let text = SubtaskText { description: codec::text(&row, 1)?, input: codec::maybe_text(&row, 2)? };
-            self.texts.insert(key_of(&row)?, text);
+    /// Reads a text; where none is kept it is what is usual.
+    fn read_text(&mut self, key: SubtaskKey) -> Result<SubtaskText> {
+        match self.link.query(sql::SUBTASK_TEXTS, &[&vec![key.0]])?.first() {
+            Some(row) => Ok(SubtaskText { description: codec::text(row, 1)?, input: codec::maybe_text(row, 2)? }),
+            None => self.usual_text(key),
         }
-        for &key in wanted {
-            if self.subtasks.contains_key(&key) && !self.texts.contains_key(&key) {
-                let name = self.subtask_row(key)?.ok_or_else(|| missing(key))?.head.name.clone();
-                let description = usual_description(&name, &self.task_row(key.task())?.head.summary);
-                self.texts.insert(key, SubtaskText { description: description.into(), input: None });
-            }
-        }
-        Ok(())
+    }
+
+    fn usual_text(&mut self, key: SubtaskKey) -> Result<SubtaskText> {
+        let name = self.subtask_row(key)?.ok_or_else(|| missing(key))?.head.name.clone();
+        let description = usual_description(&name, &self.task_row(key.task())?.head.summary);
+        Ok(SubtaskText { description: description.into(), input: None })
     }
 
     /// Reads results of dependencies ahead.
@@ -229,18 +246,32 @@ impl PostgresRows {
         let lane_keys: Vec<i64> = lanes.iter().map(|lane| lane.0).collect::<BTreeSet<_>>().into_iter().collect();
         // As many more as are loaded and may not be ready any more.
         let known = self.subtasks.values().filter(|entry| entry.written == Some(State::Ready)).count() as i64;
-        let found = self.link.query(sql::READY, &[&lane_keys, &(i64::from(limit) + known)])?;
-        let found = found.iter().map(key_of).collect::<Result<Vec<_>>>()?;
-        let tasks: BTreeSet<TaskKey> =
-            found.iter().map(|key| key.task()).filter(|task| !self.tasks.contains_key(task)).collect();
-        if !tasks.is_empty() {
-            let keys: Vec<i64> = tasks.iter().map(|task| task.0).collect();
-            let rows = self.link.query(sql::LOCK_TASKS_SKIP, &[&keys])?;
-            self.take_tasks(&rows)?;
-            self.skipped.extend(tasks.into_iter().filter(|task| !self.tasks.contains_key(task)));
+        let limit_here = i64::from(limit) + known;
+        // In one trip: each statement sees what is there when it begins, so the second reads rows that the first has locked.
+        let mut batch = Batch::default();
+        batch.add(sql::LOCK_READY, vec![Box::new(lane_keys.clone()), Box::new(limit_here)]);
+        batch.add(sql::READY, vec![Box::new(lane_keys), Box::new(limit_here)]);
+        let answers = self.link.pipeline(&batch)?;
+        let [locked, found] = answers.as_slice() else { return Err(DbError::Missing("what is ready".into())) };
+        self.take_tasks(locked)?;
+        let mut ours = Vec::with_capacity(found.len());
+        for row in found {
+            let key = key_of(row)?;
+            if self.tasks.contains_key(&key.task()) {
+                ours.push(row);
+            } else {
+                self.skipped.insert(key.task());
+            }
         }
-        let ours: Vec<SubtaskKey> = found.into_iter().filter(|key| self.tasks.contains_key(&key.task())).collect();
-        self.load_subtasks(&ours)?;
+        self.take_subtasks(ours.iter().copied())?;
+        for row in ours {
+            let key = key_of(row)?;
+            let text = match codec::maybe_text(row, 8)? {
+                Some(description) => SubtaskText { description, input: codec::maybe_text(row, 9)? },
+                None => self.usual_text(key)?,
+            };
+            self.texts.entry(key).or_insert(text);
+        }
         let mut ready: Vec<(i64, SubtaskKey)> = self
             .subtasks
             .iter()
@@ -254,20 +285,12 @@ impl PostgresRows {
         Ok(keys)
     }
 
-    /// What an assignment of these needs, in two statements instead of two for each.
+    /// The results that assignments of these need, in one statement instead of one for each.
     fn read_ahead(&mut self, keys: &[SubtaskKey]) -> Result<()> {
-        let unread: Vec<SubtaskKey> = keys
-            .iter()
-            .copied()
-            .filter(|key| !self.texts.contains_key(key) && self.subtasks.get(key).is_some_and(|e| e.text.is_none()))
-            .collect();
-        if unread.is_empty() {
-            return Ok(());
-        }
-        self.read_texts(&unread)?;
-        let dependencies: BTreeSet<SubtaskKey> = unread
+        let dependencies: BTreeSet<SubtaskKey> = keys
             .iter()
             .filter_map(|key| self.subtasks.get(key))
+            .filter(|entry| entry.written.is_some())
             .flat_map(|entry| {
                 let head = &entry.row.head;
                 head.dependencies.iter().map(|&position| head.key.task().subtask(position))
