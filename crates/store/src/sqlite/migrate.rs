@@ -50,6 +50,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         code: None,
     },
     Migration { version: 6, name: "tokens", sql: include_str!("../../migrations/sqlite/0006_tokens.sql"), code: None },
+    Migration {
+        version: 7,
+        name: "fewer_indexes",
+        sql: include_str!("../../migrations/sqlite/0007_fewer_indexes.sql"),
+        code: None,
+    },
 ];
 
 const TABLE: &str = include_str!("../../migrations/sqlite/schema_migrations.sql");

@@ -1,5 +1,23 @@
 //! Every statement of this store, from the files in `sql/`; a test prepares each and reads the plans of the hot ones.
 
+use std::sync::LazyLock;
+
+/// Rows that one statement inserts where there are many.
+pub(super) const ROWS: usize = 8;
+
+/// The same statement for [`ROWS`] rows, whose parameters follow each other.
+fn several(insert: &str) -> String {
+    let (head, row) = insert.split_once("VALUES").unwrap_or((insert, ""));
+    // Numbers in it are each row's own; without them they count through all rows.
+    let row: String = row.trim().chars().filter(|sign| !sign.is_ascii_digit()).collect();
+    format!("{head}VALUES {}", vec![row; ROWS].join(", "))
+}
+
+pub(super) static INSERT_TASKS: LazyLock<String> = LazyLock::new(|| several(INSERT_TASK));
+pub(super) static INSERT_TASK_STATES: LazyLock<String> = LazyLock::new(|| several(INSERT_TASK_STATE));
+pub(super) static INSERT_SUBTASKS: LazyLock<String> = LazyLock::new(|| several(INSERT_SUBTASK));
+pub(super) static INSERT_SEVERAL_EVENTS: LazyLock<String> = LazyLock::new(|| several(INSERT_EVENTS));
+
 macro_rules! statements {
     ($($name:ident = $file:literal),+ $(,)?) => {
         $(pub(super) const $name: &str = include_str!(concat!("sql/", $file, ".sql"));)+

@@ -239,7 +239,8 @@ impl Writer {
             self.tell(|sink| sink.progressed(&done.effects.progress));
         }
         let db = done.started_commit - started;
-        for (job, value) in jobs.into_iter().zip(done.answers) {
+        // Claims come last in a group, and what they lease goes out together with the answers to the results before them.
+        for (job, value) in jobs.into_iter().zip(done.answers).rev() {
             let queue = started.saturating_duration_since(job.queued);
             let timing = Timing { queue, pool: Duration::ZERO, db, commit: done.commit };
             // Nobody may be waiting any more.

@@ -6,7 +6,7 @@ use regatta_model::TaskKey;
 use regatta_model::event::{Event, What};
 use rusqlite::params;
 
-use super::{Lazy, Result, SqliteRows};
+use super::{Inserts, Lazy, Result, SqliteRows};
 use crate::pack::keys;
 use crate::pack::records::{self, Changed, Record};
 use crate::sqlite::{codec, sql};
@@ -22,7 +22,9 @@ impl SqliteRows {
             }
         }
         let mut packed = std::mem::take(&mut self.buffer);
-        let mut insert = Lazy::new(&self.conn, sql::INSERT_EVENTS);
+        let is_log = |event: &&Event| matches!(event.what, What::Log(_));
+        let rows = by_task.values().filter(|events| !events.iter().all(is_log)).count();
+        let mut insert = Inserts::new(&self.conn, sql::INSERT_EVENTS, &sql::INSERT_SEVERAL_EVENTS, rows);
         let mut insert_log = Lazy::new(&self.conn, sql::INSERT_LOG);
         for (task, events) in by_task {
             records::begin(&mut packed);
@@ -53,9 +55,10 @@ impl SqliteRows {
             }
             if last > 0 {
                 let key = keys::event_key(task, last)?;
-                insert.get()?.execute(params![key, packed])?;
+                insert.add(params![key, packed])?;
             }
         }
+        insert.end()?;
         self.buffer = packed;
         Ok(())
     }

@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use regatta_model::command::IDEMPOTENCY_KEPT;
 use regatta_model::routing::Lane;
 use regatta_model::{LaneKey, SubtaskKey, TaskId, TaskKey, Timestamp, WorkerId, WorkerKey};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params};
 
 use super::cache::{Cache, KeyMap};
 use super::error::DbError;
@@ -89,6 +89,51 @@ impl<'a> Lazy<'a> {
             None => self.conn.prepare_cached(self.sql)?,
         };
         Ok(self.statement.insert(statement))
+    }
+}
+
+/// Inserts a known number of rows, several with one statement as far as they go: opening a table and finding the place in
+/// its indexes costs about as much as a row.
+struct Inserts<'a> {
+    one: Lazy<'a>,
+    several: Lazy<'a>,
+    /// Rows that are still to come.
+    left: usize,
+    /// Rows that are bound and not inserted yet.
+    bound: usize,
+}
+
+impl<'a> Inserts<'a> {
+    fn new(conn: &'a Connection, one: &'static str, several: &'static str, rows: usize) -> Self {
+        Self { one: Lazy::new(conn, one), several: Lazy::new(conn, several), left: rows, bound: 0 }
+    }
+
+    fn add(&mut self, row: &[&dyn ToSql]) -> Result<()> {
+        let together = self.bound > 0 || self.left >= sql::ROWS;
+        self.left = self.left.saturating_sub(1);
+        if !together {
+            self.one.get()?.execute(row)?;
+            return Ok(());
+        }
+        let statement = self.several.get()?;
+        for (place, value) in (self.bound * row.len() + 1..).zip(row) {
+            statement.raw_bind_parameter(place, value)?;
+        }
+        self.bound += 1;
+        if self.bound == sql::ROWS {
+            statement.raw_execute()?;
+            self.bound = 0;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// When fewer rows came than were announced: then some are not inserted, and the transaction must not come through.
+    fn end(self) -> Result<()> {
+        match self.bound {
+            0 => Ok(()),
+            rows => Err(DbError::Missing(format!("{rows} rows were announced and did not all come"))),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::order::Place;
 use super::tasks::TaskEntry;
-use super::{Lazy, Result, SqliteRows, TEXT_KEPT};
+use super::{Inserts, Lazy, Result, SqliteRows, TEXT_KEPT};
 use crate::pack::keys;
 use crate::pack::subtask as packed;
 use crate::sqlite::error::DbError;
@@ -52,6 +52,14 @@ impl SubtaskEntry {
         }
     }
 
+    /// The result is in the database.
+    fn written_output(&mut self) {
+        self.output_changed = false;
+        if self.output.as_ref().is_some_and(|output| output.len() > TEXT_KEPT) {
+            self.output = None;
+        }
+    }
+
     /// Not written yet.
     fn new(row: SubtaskRow, text: SubtaskText, usual: bool) -> Self {
         Self {
@@ -66,6 +74,11 @@ impl SubtaskEntry {
             output_changed: false,
         }
     }
+}
+
+/// Whether a text is not worth its room in memory once it is written.
+fn is_long(text: &SubtaskText) -> bool {
+    text.description.len() + text.input.as_ref().map_or(0, |input| input.len()) > TEXT_KEPT
 }
 
 /// What a step without words of its own is to do, as long as its task's description is short: the same is put together
@@ -320,9 +333,11 @@ impl SqliteRows {
         // Looking a statement up costs a hash of its text, so it is done once for all rows.
         let mut update = Lazy::new(&self.conn, sql::UPDATE_SUBTASK);
         let mut update_output = Lazy::new(&self.conn, sql::UPDATE_SUBTASK_OUTPUT);
-        let mut insert = Lazy::new(&self.conn, sql::INSERT_SUBTASK);
+        let new =
+            changed.iter().filter(|&&key| self.subtasks.get(key).is_some_and(|entry| entry.written.is_none())).count();
+        let mut insert = Inserts::new(&self.conn, sql::INSERT_SUBTASK, &sql::INSERT_SUBTASKS, new);
         let mut insert_text = Lazy::new(&self.conn, sql::INSERT_TEXT);
-        let (mut changing, mut head) = (Vec::new(), Vec::new());
+        let (mut changing, mut head, mut with_output) = (Vec::new(), Vec::new(), Vec::new());
         for key in changed.drain(..) {
             let Some(entry) = self.subtasks.get_mut(key) else { continue };
             entry.changed = false;
@@ -332,22 +347,15 @@ impl SqliteRows {
             if entry.written.is_none() {
                 let text = entry.text.as_ref().ok_or_else(|| missing(key))?;
                 packed::head(&row.head, &mut head);
-                insert.get()?.execute(params![
-                    key.0,
-                    state,
-                    lane.0,
-                    row.rank,
-                    worker,
-                    changing,
-                    head,
-                    row.head.name
-                ])?;
+                insert.add(params![key.0, state, lane.0, row.rank, worker, changing, head, row.head.name])?;
                 if !entry.usual {
                     insert_text.get()?.execute(params![key.0, text.description, text.input])?;
                 }
             }
-            // A new row has its output already when a plan that is begun and ended in one group is written.
-            if entry.output_changed {
+            if entry.output_changed && entry.written.is_none() {
+                // A plan that is begun and ended in one group: its row may not be there yet.
+                with_output.push(key);
+            } else if entry.output_changed {
                 let output = &entry.output;
                 update_output.get()?.execute(params![key.0, state, row.rank, worker, changing, output])?;
             } else if entry.written.is_some() {
@@ -359,17 +367,21 @@ impl SqliteRows {
                 }
                 self.counters.subtask(row.state, lane, 1);
             }
-            entry.written = Some(row.state);
-            entry.output_changed = false;
-            let long = |text: &SubtaskText| {
-                text.description.len() + text.input.as_ref().map_or(0, |input| input.len()) > TEXT_KEPT
-            };
-            if entry.text.as_ref().is_some_and(long) {
+            if entry.written.replace(row.state).is_some() {
+                entry.written_output();
+            }
+            if entry.text.as_ref().is_some_and(is_long) {
                 entry.text = None;
             }
-            if entry.output.as_ref().is_some_and(|output| output.len() > TEXT_KEPT) {
-                entry.output = None;
-            }
+        }
+        insert.end()?;
+        for key in with_output {
+            let Some(entry) = self.subtasks.get_mut(key) else { continue };
+            let row = &entry.row;
+            let worker = row.holder.as_ref().map(|holder| holder.worker.0);
+            packed::changing(row, &mut changing);
+            update_output.get()?.execute(params![key.0, row.state.code(), row.rank, worker, changing, entry.output])?;
+            entry.written_output();
         }
         self.changed_subtasks = changed;
         Ok(())

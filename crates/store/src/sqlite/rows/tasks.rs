@@ -7,7 +7,7 @@ use regatta_model::{TaskId, TaskKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Lazy, Result, SqliteRows};
+use super::{Inserts, Lazy, Result, SqliteRows};
 use crate::pack::keys;
 use crate::sqlite::error::DbError;
 use crate::sqlite::{codec, sql};
@@ -150,10 +150,13 @@ impl SqliteRows {
     pub(super) fn flush_tasks(&mut self) -> Result<()> {
         let mut changed = std::mem::take(&mut self.changed_tasks);
         changed.sort_unstable();
-        let mut insert_task = Lazy::new(&self.conn, sql::INSERT_TASK);
+        let entries = || changed.iter().filter_map(|&key| self.tasks.get(key));
+        let made = entries().filter(|entry| entry.unwritten.is_some()).count();
+        let new = entries().filter(|entry| entry.written.is_none()).count();
+        let mut insert_task = Inserts::new(&self.conn, sql::INSERT_TASK, &sql::INSERT_TASKS, made);
+        let mut insert = Inserts::new(&self.conn, sql::INSERT_TASK_STATE, &sql::INSERT_TASK_STATES, new);
         let mut counts = Lazy::new(&self.conn, sql::UPDATE_TASK_COUNTS);
         let mut update = Lazy::new(&self.conn, sql::UPDATE_TASK_STATE);
-        let mut insert = Lazy::new(&self.conn, sql::INSERT_TASK_STATE);
         for key in changed.drain(..) {
             // A deleted one is not here any more.
             let Some(entry) = self.tasks.get_mut(key) else { continue };
@@ -162,7 +165,7 @@ impl SqliteRows {
             let task_type = row.head.task_type;
             if let Some(text) = entry.unwritten.take() {
                 let head = &row.head;
-                insert_task.get()?.execute(params![
+                insert_task.add(params![
                     key.0,
                     head.id.uuid().as_bytes(),
                     head.user,
@@ -199,8 +202,7 @@ impl SqliteRows {
                     row.updated_at.0,
                 ])?;
             } else {
-                let write = if entry.written.is_some() { &mut update } else { &mut insert };
-                write.get()?.execute(params![
+                let state = params![
                     key.0,
                     row.status.code(),
                     row.total,
@@ -214,7 +216,11 @@ impl SqliteRows {
                     row.updated_at.0,
                     row.start_at.map(|at| at.0),
                     row.error,
-                ])?;
+                ];
+                match entry.written {
+                    Some(_) => drop(update.get()?.execute(state)?),
+                    None => insert.add(state)?,
+                }
                 if let Some(written) = &entry.written {
                     self.counters.task(written.status, task_type, -1);
                 }
@@ -222,6 +228,8 @@ impl SqliteRows {
             }
             entry.written = Some(row.clone());
         }
+        insert_task.end()?;
+        insert.end()?;
         self.changed_tasks = changed;
         Ok(())
     }
