@@ -23,7 +23,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use regatta_api::problem::CONTENT_TYPE as PROBLEM;
 use regatta_engine::timing::{self, Stages};
 use tower::{Layer, Service};
-use tracing::Instrument;
 
 use crate::app::App;
 use crate::compress::{self, compress};
@@ -122,8 +121,7 @@ where
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
         let id = request_id::of(request.headers());
-        let span = tracing::error_span!("request", request_id = %Visible(&id));
-        Box::pin(serve(self.front.clone(), ready, request, id).instrument(span).map(Ok))
+        Box::pin(serve(self.front.clone(), ready, request, id).map(Ok))
     }
 }
 
@@ -151,7 +149,7 @@ where
     let route = asked.route.as_ref().map_or("unmatched", MatchedPath::as_str);
     // A body cannot be shared between threads, so it waits beside.
     let (parts, body) = request.into_parts();
-    let entered = admit(&app, kind, &parts, asked.route.as_ref().map(MatchedPath::as_str)).await;
+    let entered = admit(&app, kind, &parts, asked.route.as_ref().map(MatchedPath::as_str), &id).await;
     let request = leftover::watch(Request::from_parts(parts, body));
     let (response, ser, stages) = match entered {
         Err(failure) => {
@@ -180,7 +178,7 @@ where
     let headers = response.headers_mut();
     // Room for all that follow at once.
     headers.reserve(3 + PROTECTION.len());
-    headers.insert(X_REQUEST_ID, id);
+    headers.insert(X_REQUEST_ID, id.clone());
     headers.insert(SERVER_TIMING, header(stages, ser, took));
     headers.entry(CACHE_CONTROL).or_insert(NO_CACHE);
     if status != StatusCode::SWITCHING_PROTOCOLS {
@@ -192,7 +190,7 @@ where
         }
     }
     app.requests.count(&asked.method, route, status, took);
-    log(&asked.method, route, status, took);
+    log(&asked.method, route, status, took, &id);
     response
 }
 
@@ -202,6 +200,7 @@ async fn admit(
     kind: Kind,
     request: &Parts,
     route: Option<&str>,
+    id: &HeaderValue,
 ) -> Result<(Option<Identity>, Option<Permit>), Failure> {
     let (uri, headers) = (&request.uri, &request.headers);
     host::check(request.version, headers)?;
@@ -211,7 +210,9 @@ async fn admit(
         Access::Open(_) => {}
         Access::Tokens { .. } => {
             // On the heap: where nobody is asked, a request need not carry room for it.
-            let caller = Box::pin(ask(app, kind, request, route)).await?;
+            let asked = Context::new(id.clone(), None, None).run(ask(app, kind, request, route));
+            let (caller, _) = Box::pin(asked).await;
+            let caller = caller?;
             return Ok((caller, app.places.enter(kind.share)?));
         }
     }
@@ -297,12 +298,13 @@ fn has_tag(wanted: &HeaderValue, tag: &HeaderValue) -> bool {
     wanted.split(',').any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
 }
 
-fn log(method: &Method, route: &str, status: StatusCode, took: Duration) {
+fn log(method: &Method, route: &str, status: StatusCode, took: Duration, id: &HeaderValue) {
     let (status, milliseconds) = (status.as_u16(), took.as_micros() as f64 / 1_000.0);
+    let request_id = Visible(id);
     match status {
-        500.. => tracing::warn!(%method, route, status, milliseconds, "answered"),
-        400.. => tracing::info!(%method, route, status, milliseconds, "answered"),
-        _ => tracing::debug!(%method, route, status, milliseconds, "answered"),
+        500.. => tracing::warn!(%method, route, status, milliseconds, %request_id, "answered"),
+        400.. => tracing::info!(%method, route, status, milliseconds, %request_id, "answered"),
+        _ => tracing::debug!(%method, route, status, milliseconds, %request_id, "answered"),
     }
 }
 

@@ -50,6 +50,7 @@ pub use document::document;
 pub use identity::{Bearer, LOCAL_USER, bearer};
 pub use listen::ListenError;
 pub use options::{Bound, Limits, Options};
+pub use request::id as current_request;
 pub use service::{Access, Handle, Service};
 pub use throttle::Throttle;
 pub use tls::Tls;

@@ -37,9 +37,16 @@ impl Context {
     }
 }
 
-/// The id of the current request; empty outside one.
-pub(crate) fn id() -> String {
+/// The id of the current request; empty outside one. Log lines get it from here and not from a span, which every request
+/// would pay for, logged or not.
+pub fn id() -> String {
     CURRENT.try_with(|context| context.id.to_str().map(ToOwned::to_owned).unwrap_or_default()).unwrap_or_default()
+}
+
+/// The context of what goes on after the current request was answered, as a WebSocket does: its id, and no more.
+pub(crate) fn afterwards() -> Context {
+    let id = CURRENT.try_with(|context| context.id.clone());
+    Context::new(id.unwrap_or(HeaderValue::from_static("")), None, None)
 }
 
 /// Who asks.

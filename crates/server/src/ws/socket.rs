@@ -8,7 +8,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::request::Parts;
 use regatta_api::frames::ErrorData;
 use regatta_api::limits::{CLOSE_RESTART, FRAME_BYTES};
@@ -16,13 +16,13 @@ use regatta_engine::tokens::LiveToken;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tracing::Instrument;
 
 use crate::app::App;
 use crate::body::{self, Check};
 use crate::convert::events::text;
 use crate::identity::{Identity, PROTOCOL};
 use crate::problem::{Failure, Kind};
+use crate::request;
 
 /// How often a peer is pinged.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ impl Upgrade {
     {
         // Counted, so that a drain waits for it.
         let open = app.sockets.subscribe();
-        let span = tracing::Span::current();
+        let context = request::afterwards();
         self.0
             // A browser that offers subprotocols takes only an answer that names one of them.
             .protocols([PROTOCOL])
@@ -75,12 +75,12 @@ impl Upgrade {
             .max_frame_size(READ_LIMIT)
             .max_message_size(READ_LIMIT)
             .on_upgrade(move |socket| {
-                async move {
+                let session = context.run(async move {
                     let (incoming, outgoing) = split(socket, caller.token);
                     serve(incoming, outgoing).await;
                     drop(open);
-                }
-                .instrument(span)
+                });
+                session.map(drop)
             })
     }
 }
