@@ -1,7 +1,10 @@
 //! The handle: everything that callers share.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use regatta_bus::Bus;
@@ -9,7 +12,7 @@ use regatta_model::command::Operation;
 use regatta_model::routing::Lane;
 use regatta_model::subtask::{State, SubtaskRow};
 use regatta_model::task::TaskRow;
-use regatta_model::{LaneKey, Span, TaskStatus, Timestamp};
+use regatta_model::{LaneKey, Span, TaskStatus, Timestamp, WorkerId};
 use regatta_store::{Queued, Store, StoreExt};
 use tokio::sync::Notify;
 
@@ -41,6 +44,18 @@ pub(crate) struct Inner {
     /// Nothing is leased before this: what was given after a backup that was restored must have ended.
     pub held_until: Timestamp,
     connections: AtomicU64,
+}
+
+/// A slot that a result frees, while the result is on its way.
+pub(crate) struct ExpectedSlot<'a> {
+    engine: &'a Engine,
+    worker: WorkerId,
+}
+
+impl Drop for ExpectedSlot<'_> {
+    fn drop(&mut self) {
+        self.engine.inner.fleet.lock().expect_slot_no_more(self.worker);
+    }
 }
 
 impl Engine {
@@ -118,6 +133,37 @@ impl Engine {
     /// Does a command and books its time.
     pub(crate) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer> {
         Ok(timing::book(self.inner.store.run(self.now(), operation).await?))
+    }
+
+    /// The same, and `meanwhile` as soon as the store has the command, which is before it is done.
+    pub(crate) async fn run_and<O: Operation>(&self, operation: O, meanwhile: impl FnOnce()) -> Result<O::Answer> {
+        let mut done = pin!(self.inner.store.run(self.now(), operation));
+        let timed = match poll_fn(|context| Poll::Ready(done.as_mut().poll(context))).await {
+            Poll::Ready(done) => done?,
+            Poll::Pending => {
+                meanwhile();
+                done.await?
+            }
+        };
+        Ok(timing::book(timed))
+    }
+
+    /// Work is on its way into the store, of which there is one writer: a claim that is queued now comes into the same
+    /// transaction, and whoever waits for work waits for one commit and not for two. News of the commit wake the
+    /// dispatcher as well, so nothing hangs on this.
+    pub(crate) fn expect_work(&self) {
+        if !self.inner.store.is_shared() && self.inner.fleet.lock().expect_work() {
+            self.inner.work.notify_one();
+        }
+    }
+
+    /// The same for a result, which frees a slot of its worker. To be held until it is known what became of it.
+    pub(crate) fn expect_slot(&self, worker: WorkerId) -> Option<ExpectedSlot<'_>> {
+        let expected = !self.inner.store.is_shared() && self.inner.fleet.lock().expect_slot(worker);
+        expected.then(|| {
+            self.inner.work.notify_one();
+            ExpectedSlot { engine: self, worker }
+        })
     }
 
     /// What a lane asks of workers; `None` for one that is not known here yet.

@@ -94,7 +94,7 @@ impl Engine {
         }
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
         let idempotency = key.map(|key| Idempotency { scope: user, key: key.key, body: key.body });
-        match self.run(Submit { tasks, idempotency }).await? {
+        match self.run_and(Submit { tasks, idempotency }, || self.expect_work()).await? {
             Submitted::Made => {}
             Submitted::Before(ids) => return Ok(ids),
             Submitted::OtherBody => {

@@ -56,20 +56,21 @@ impl Engine {
     /// Those of the store: then it is not known to be kept, and must be sent again.
     pub async fn report(&self, request: ReportRequest) -> Result<Reported> {
         let failed = request.result.is_err();
-        let reported = self
-            .run(Report {
-                subtask: request.subtask,
-                lease: request.lease,
-                by: request.by,
-                bound: request.bound,
-                result: request.result,
-                output: request.output,
-                execution_time: request.execution_time,
-                exit_code: request.exit_code,
-                simulated: request.simulated,
-                jitter: self.jitter(),
-            })
-            .await?;
+        let report = Report {
+            subtask: request.subtask,
+            lease: request.lease,
+            by: request.by,
+            bound: request.bound,
+            result: request.result,
+            output: request.output,
+            execution_time: request.execution_time,
+            exit_code: request.exit_code,
+            simulated: request.simulated,
+            jitter: self.jitter(),
+        };
+        let mut slot = None;
+        let reported = self.run_and(report, || slot = request.by.and_then(|worker| self.expect_slot(worker))).await?;
+        drop(slot);
         if failed && matches!(reported, Reported::Accepted { .. }) {
             self.inner.recorder.attempt_failed(self.now());
         }

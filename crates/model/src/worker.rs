@@ -88,10 +88,15 @@ impl WorkerRow {
 
     /// Slots that may be given work, whatever the line says.
     pub fn free_slots(&self) -> u32 {
+        self.free_slots_after(0)
+    }
+
+    /// The same once so many more results are in.
+    pub fn free_slots_after(&self, results: u32) -> u32 {
         if self.draining || self.unregistered || self.said == WorkerStatus::Offline {
             0
         } else {
-            self.profile.slots.saturating_sub(self.used)
+            self.profile.slots.saturating_sub(self.used.saturating_sub(results))
         }
     }
 

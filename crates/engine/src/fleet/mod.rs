@@ -19,6 +19,9 @@ use class::Class;
 pub use presence::LineMessage;
 pub(crate) use presence::{Presence, Receiver};
 
+/// With more lanes than this, to look through them with every call would cost more than what it is for.
+const FEW_LANES: usize = 64;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -52,6 +55,8 @@ struct Member {
     class: usize,
     /// Its place in the class's free set, while it is there.
     rank: Option<u16>,
+    /// Results of it that are on their way into the store.
+    reporting: u32,
     line: Option<Presence>,
     poll: Option<Presence>,
 }
@@ -64,7 +69,7 @@ impl Member {
         if let Some(poll) = self.poll.as_ref().filter(open) {
             self.row.free_slots().min(poll.slots)
         } else if self.line.as_ref().filter(open).is_some() {
-            self.row.free_slots()
+            self.row.free_slots_after(self.reporting)
         } else {
             0
         }
@@ -178,7 +183,8 @@ impl Fleet {
             None => {
                 self.by_id.insert(row.id, key);
                 self.classes[class].members.insert(key, ());
-                self.members.insert(key, Member { row, updates: 0, class, rank: None, line: None, poll: None });
+                self.members
+                    .insert(key, Member { row, updates: 0, class, rank: None, reporting: 0, line: None, poll: None });
             }
         }
         self.place(key);
@@ -304,6 +310,39 @@ impl Fleet {
     }
 
     // --- dispatching ---
+
+    /// Work is on its way into the store: what is claimed now comes behind it, and is leased with it. Whether anybody
+    /// is free for it.
+    pub fn expect_work(&mut self) -> bool {
+        let free = self.lanes.len() <= FEW_LANES && self.classes.iter().any(|class| !class.free.is_empty());
+        if free {
+            self.lanes.values_mut().for_each(|lane| lane.hot = true);
+        }
+        free
+    }
+
+    /// A result of a worker is on its way into the store: the slot that it frees may be offered now. Whether that is
+    /// so; then [`Self::expect_slot_no_more`] must follow.
+    pub fn expect_slot(&mut self, id: WorkerId) -> bool {
+        let Some(&key) = self.by_id.get(&id) else { return false };
+        let Some(member) = self.members.get_mut(&key) else { return false };
+        if self.lanes.len() > FEW_LANES || member.line.is_none() {
+            return false;
+        }
+        member.reporting += 1;
+        self.place(key);
+        self.wake_free(&[key]);
+        true
+    }
+
+    /// What became of a worker's result is known: the slot is as free as the worker's row says.
+    pub fn expect_slot_no_more(&mut self, id: WorkerId) {
+        let Some(&key) = self.by_id.get(&id) else { return };
+        if let Some(member) = self.members.get_mut(&key) {
+            member.reporting = member.reporting.saturating_sub(1);
+        }
+        self.place(key);
+    }
 
     /// What can be offered now: the best free slots of every class for every lane that may have work, at
     /// most `limit` slots a lane. Lanes that are offered count as empty until they are woken again.

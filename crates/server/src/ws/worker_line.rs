@@ -121,10 +121,10 @@ async fn tell(
         let sent = tokio::select! {
             () = &mut draining => return End::Draining,
             event = line.next() => match event {
-                LineEvent::Message(message) => tell_all(line, message, outgoing).await,
+                LineEvent::Message(message) => send_all(message_frame(&message), line, &mut answers, outgoing).await,
                 LineEvent::Close(code, reason) => return End::Code(code, reason),
             },
-            Some(answer) = answers.recv() => answer_all(&mut answers, answer, outgoing).await,
+            Some(answer) = answers.recv() => send_all(answer, line, &mut answers, outgoing).await,
             () = outgoing.ping_due() => ping(speaker, outgoing).await,
         };
         if sent.is_err() {
@@ -133,23 +133,22 @@ async fn tell(
     }
 }
 
-async fn tell_all(line: &mut Line, first: LineMessage, outgoing: &mut Outgoing) -> std::result::Result<(), Gone> {
-    outgoing.feed(message_frame(&first)).await?;
-    for _ in 1..TOGETHER {
-        let Some(next) = line.try_next() else { break };
-        outgoing.feed(message_frame(&next)).await?;
-    }
-    outgoing.flush().await
-}
-
-async fn answer_all(
-    answers: &mut mpsc::Receiver<Bytes>,
+/// Sends what there is, together: a write for each frame would cost more than the frames.
+async fn send_all(
     first: Bytes,
+    line: &mut Line,
+    answers: &mut mpsc::Receiver<Bytes>,
     outgoing: &mut Outgoing,
 ) -> std::result::Result<(), Gone> {
     outgoing.feed(first).await?;
     for _ in 1..TOGETHER {
-        let Ok(next) = answers.try_recv() else { break };
+        let next = match line.try_next() {
+            Some(message) => message_frame(&message),
+            None => match answers.try_recv() {
+                Ok(answer) => answer,
+                Err(_) => break,
+            },
+        };
         outgoing.feed(next).await?;
     }
     outgoing.flush().await
