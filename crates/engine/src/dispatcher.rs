@@ -3,23 +3,73 @@
 //! It offers the free slots of connected workers for the lanes that may have work; the store leases what is
 //! ready in one transaction, and the assignments go out over the workers' lines. It is woken by news from
 //! the bus (lanes with work, workers with slots) and, as a safety net, by a slow poll of the store.
+//!
+//! Where the store has one writer, a claim that is queued right behind a submission is in the same transaction, and
+//! whoever waits for work waits for one commit and not for two: [`Engine::expect_work`] claims then, and
+//! [`Engine::expect_slot`] has the dispatcher do so for a slot that a result frees. News of the commit wake the
+//! dispatcher as well, so nothing hangs on these.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use regatta_model::command::Claim;
-use regatta_model::{LaneKey, WorkerKey};
+use regatta_model::{LaneKey, WorkerId, WorkerKey};
 use regatta_store::StoreError;
 use tokio::sync::oneshot;
 
 use crate::fleet::{Handed, Round};
 use crate::{Engine, Result, timing};
 
-/// Those who wait for a round that begins after they asked.
+/// What rounds there are and who waits for one.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
+    /// Those who wait for a round that begins after they asked.
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
+    /// Whether the dispatcher runs.
+    open: AtomicBool,
+    /// Whether a claim is on its way.
+    claiming: AtomicBool,
+}
+
+/// The dispatcher runs while this lives.
+struct Open<'a>(&'a Rounds);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.store(false, Ordering::Release);
+    }
+}
+
+/// A claim is on its way while this lives.
+struct Claiming(Engine);
+
+impl Claiming {
+    fn begin(engine: &Engine) -> Option<Self> {
+        let before = engine.inner.rounds.claiming.swap(true, Ordering::AcqRel);
+        (!before).then(|| Self(engine.clone()))
+    }
+}
+
+impl Drop for Claiming {
+    fn drop(&mut self) {
+        self.0.inner.rounds.claiming.store(false, Ordering::Release);
+    }
+}
+
+/// A slot that a result frees, while the result is on its way.
+pub(crate) struct ExpectedSlot<'a> {
+    engine: &'a Engine,
+    worker: WorkerId,
+}
+
+impl Drop for ExpectedSlot<'_> {
+    fn drop(&mut self) {
+        self.engine.inner.fleet.lock().expect_slot_no_more(self.worker);
+    }
 }
 
 /// Pause after the store refused a claim.
@@ -78,6 +128,8 @@ impl Engine {
     pub(crate) async fn dispatch(self) {
         let mut poll = tokio::time::interval(self.inner.options.poll());
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.inner.rounds.open.store(true, Ordering::Release);
+        let _open = Open(&self.inner.rounds);
         loop {
             // In this order, so that a busy node is polled too, and the same way every time.
             let polled = tokio::select! {
@@ -92,9 +144,9 @@ impl Engine {
                 tracing::warn!(%error, "the store could not be asked for ready work; it is asked again");
             }
             // Held back, the lanes stay awake, and the next poll after it finds them.
-            while self.now() >= self.inner.held_until
-                && let Some(round) = self.next_round()
-            {
+            while let Some(round) = self.next_round() {
+                // One that is on its way already is no reason to wait: the store has the last word on every slot.
+                let _claiming = Claiming::begin(&self);
                 self.claim(round).await;
             }
             for done in waiting {
@@ -104,7 +156,49 @@ impl Engine {
     }
 
     fn next_round(&self) -> Option<Round> {
+        if self.now() < self.inner.held_until {
+            return None;
+        }
         self.inner.fleet.lock().round(self.inner.options.claim_batch)
+    }
+
+    /// Whether a claim can come into the transaction of what is queued before it.
+    fn claims_early(&self) -> bool {
+        self.inner.rounds.open.load(Ordering::Acquire) && !self.inner.store.is_shared()
+    }
+
+    /// Work was just given to the store: claims it for who is free. See the module.
+    pub(crate) fn expect_work(&self) {
+        if !self.claims_early() || !self.inner.fleet.lock().expect_work() {
+            return;
+        }
+        let Some(claiming) = Claiming::begin(self) else {
+            // Behind the claim that is on its way.
+            self.inner.work.notify_one();
+            return;
+        };
+        let Some(round) = self.next_round() else { return };
+        let engine = self.clone();
+        let mut claim = Box::pin(async move {
+            let _claiming = claiming;
+            engine.claim(round).await;
+            // For what was to be claimed meanwhile.
+            engine.inner.work.notify_one();
+        });
+        // The first look at it puts it into the store's queue, before the store has woken for what it is behind.
+        if claim.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(claim);
+        }
+    }
+
+    /// A worker's result was just given to the store: has the slot that it frees offered. See the module; to be held
+    /// until it is known what became of the result.
+    pub(crate) fn expect_slot(&self, worker: WorkerId) -> Option<ExpectedSlot<'_>> {
+        let expected = self.claims_early() && self.inner.fleet.lock().expect_slot(worker);
+        expected.then(|| {
+            self.inner.work.notify_one();
+            ExpectedSlot { engine: self, worker }
+        })
     }
 
     async fn look_for_work(&self) -> Result<()> {

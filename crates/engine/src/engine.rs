@@ -12,7 +12,7 @@ use regatta_model::command::Operation;
 use regatta_model::routing::Lane;
 use regatta_model::subtask::{State, SubtaskRow};
 use regatta_model::task::TaskRow;
-use regatta_model::{LaneKey, Span, TaskStatus, Timestamp, WorkerId};
+use regatta_model::{LaneKey, Span, TaskStatus, Timestamp};
 use regatta_store::{Queued, Store, StoreExt};
 use tokio::sync::Notify;
 
@@ -44,18 +44,6 @@ pub(crate) struct Inner {
     /// Nothing is leased before this: what was given after a backup that was restored must have ended.
     pub held_until: Timestamp,
     connections: AtomicU64,
-}
-
-/// A slot that a result frees, while the result is on its way.
-pub(crate) struct ExpectedSlot<'a> {
-    engine: &'a Engine,
-    worker: WorkerId,
-}
-
-impl Drop for ExpectedSlot<'_> {
-    fn drop(&mut self) {
-        self.engine.inner.fleet.lock().expect_slot_no_more(self.worker);
-    }
 }
 
 impl Engine {
@@ -146,24 +134,6 @@ impl Engine {
             }
         };
         Ok(timing::book(timed))
-    }
-
-    /// Work is on its way into the store, of which there is one writer: a claim that is queued now comes into the same
-    /// transaction, and whoever waits for work waits for one commit and not for two. News of the commit wake the
-    /// dispatcher as well, so nothing hangs on this.
-    pub(crate) fn expect_work(&self) {
-        if !self.inner.store.is_shared() && self.inner.fleet.lock().expect_work() {
-            self.inner.work.notify_one();
-        }
-    }
-
-    /// The same for a result, which frees a slot of its worker. To be held until it is known what became of it.
-    pub(crate) fn expect_slot(&self, worker: WorkerId) -> Option<ExpectedSlot<'_>> {
-        let expected = !self.inner.store.is_shared() && self.inner.fleet.lock().expect_slot(worker);
-        expected.then(|| {
-            self.inner.work.notify_one();
-            ExpectedSlot { engine: self, worker }
-        })
     }
 
     /// What a lane asks of workers; `None` for one that is not known here yet.

@@ -590,6 +590,26 @@ mod tests {
     }
 
     #[test]
+    fn a_result_on_its_way_offers_its_slot_until_it_is_known_what_became_of_it() {
+        let row = WorkerRow { used: 1, ..worker(1, 1, &["claude_code"]) };
+        let (mut fleet, _receivers) = fleet(std::slice::from_ref(&row));
+        assert!(fleet.round(256).is_none());
+        assert!(!fleet.expect_work(), "nobody is free");
+        assert!(fleet.expect_slot(row.id));
+        assert_eq!(fleet.round(256).unwrap().wanted, 1);
+        assert!(fleet.round(256).is_none(), "offered once");
+        assert!(fleet.expect_work());
+        assert!(fleet.round(256).is_some());
+        fleet.wake(LANE);
+        fleet.expect_slot_no_more(row.id);
+        assert!(fleet.round(256).is_none(), "the row says that it is full");
+        fleet.update(WorkerRow { draining: true, ..row.clone() });
+        fleet.expect_slot(row.id);
+        fleet.wake(LANE);
+        assert!(fleet.round(256).is_none(), "who drains is given nothing for it");
+    }
+
+    #[test]
     fn what_is_explained_changes_with_the_fleet_and_with_time_alone() {
         let row = WorkerRow { used: 1, ..worker(1, 1, &["claude_code"]) };
         let (mut fleet, _receivers) = fleet(std::slice::from_ref(&row));

@@ -29,6 +29,26 @@ async fn a_task_goes_the_whole_way() {
 }
 
 #[tokio::test]
+async fn work_is_leased_in_the_commit_that_makes_it_where_a_worker_is_free() {
+    let rig = Rig::start(Options::default()).await;
+    let mut line = rig.worker("one", &["claude_code"], 1).await;
+    let commits = || rig.engine.store().version().unwrap();
+    // The writer may be awake before the claim is there, so not each time.
+    for _ in 0..200 {
+        let before = commits();
+        rig.submit(task(TaskType::Custom, None)).await;
+        let given = assigned(&mut line).await;
+        let after = commits();
+        rig.complete(&given).await;
+        if after == before + 1 {
+            rig.stop().await;
+            return;
+        }
+    }
+    panic!("each of 200 submissions took a commit of its own");
+}
+
+#[tokio::test]
 async fn what_nobody_offers_waits_and_says_for_what() {
     let rig = Rig::start(Options::default()).await;
     let mut claude = rig.worker("one", &["claude_code"], 1).await;
