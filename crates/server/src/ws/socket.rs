@@ -75,12 +75,13 @@ impl Upgrade {
             .max_frame_size(READ_LIMIT)
             .max_message_size(READ_LIMIT)
             .on_upgrade(move |socket| {
-                let session = context.run(async move {
+                // On the heap before it is wrapped: each wrapper would have room for a session of its own.
+                let session = Box::pin(async move {
                     let (incoming, outgoing) = split(socket, caller.token);
                     serve(incoming, outgoing).await;
                     drop(open);
                 });
-                session.map(drop)
+                context.run(session).map(drop)
             })
     }
 }
