@@ -1,5 +1,6 @@
 //! Whatever is asked in whatever order: the promises hold, and the real store does what the model does.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -9,13 +10,15 @@ use regatta_model::invariants::History;
 use regatta_model::ledger::Effects;
 use regatta_model::memory::Memory;
 use regatta_model::*;
+use regatta_services::database;
 use regatta_store::memory::MemoryStore;
+use regatta_store::postgres::PostgresStore;
 use regatta_store::sqlite::{Options, SqliteStore, Synchronous};
 use regatta_store::{LogQuery, Start, Store, TaskQuery, WorkerQuery};
 
 use crate::sequences::{Move, World, any_move};
 use crate::shown::Shown;
-use crate::support::{Fixture, Gate, LEASE, Recorder, postgres, registration, sqlite};
+use crate::support::{Fixture, Gate, LEASE, Recorder, postgres, postgres_options, registration, sqlite};
 
 /// Ends everything that was started: one willing worker, time, and sweeps.
 fn drain(memory: &mut Memory, world: &mut World, history: &mut History) {
@@ -185,39 +188,114 @@ fn postgres_does_what_the_model_does() {
     sequences(30, postgres);
 }
 
-/// What a group of commands does to the model: as the store promises, claims after what frees and fills, sweeps
-/// last, and one event for each task that changed.
-fn apply_group(memory: &mut Memory, group: &[(Timestamp, Command)]) -> Vec<Answer> {
-    let mut order: Vec<usize> = (0..group.len()).collect();
-    order.sort_by_key(|&place| match group[place].1 {
+/// After what else of its group a command comes: claims after what frees and fills, sweeps last.
+fn phase_on_sqlite(command: &Command) -> u8 {
+    match command {
         Command::Claim(_) => 1,
         Command::Sweep(_) => 2,
         _ => 0,
-    });
-    let mut effects = Effects::default();
-    let mut answers: Vec<Option<Answer>> = vec![None; group.len()];
-    for place in order {
-        let (now, command) = &group[place];
-        let Ok(answer) = ledger::apply(memory, &mut effects, *now, command);
-        answers[place] = Some(answer);
     }
-    let latest = group.iter().map(|(now, _)| *now).max().unwrap();
+}
+
+/// The same on PostgreSQL, where each phase is a transaction of its own.
+fn phase_on_postgres(command: &Command) -> u8 {
+    match command {
+        Command::Forget(_) | Command::ExtendLeases(_) => 2,
+        command => phase_on_sqlite(command),
+    }
+}
+
+/// What commands that are one transaction do to the model: one event for each task that changed.
+fn apply_transaction(memory: &mut Memory, jobs: &[&(Timestamp, Command)]) -> Vec<Answer> {
+    let mut effects = Effects::default();
+    let apply = |(now, command): &&(Timestamp, Command)| {
+        let Ok(answer) = ledger::apply(memory, &mut effects, *now, command);
+        answer
+    };
+    let answers = jobs.iter().map(apply).collect();
+    let latest = jobs.iter().map(|(now, _)| *now).max().unwrap();
     let Ok(()) = effects.seal(memory, latest);
     for event in effects.events {
-        // What was deleted in the same group has no events any more.
+        // What was deleted in the same transaction has no events any more.
         if memory.tasks.contains_key(&event.task.key) {
             memory.events.entry(event.task.key).or_default().push(event);
         }
     }
-    answers.into_iter().map(Option::unwrap).collect()
+    answers
 }
 
-async fn run_groups(groups: &[Vec<Move>]) {
-    let folder = tempfile::tempdir().unwrap();
-    let sink = Arc::new(Gate::default());
-    let options =
-        Options { synchronous: Synchronous::Off, group_millis: 600_000, ..Options::new(folder.path().join("test.db")) };
-    let real = Arc::new(SqliteStore::open(options, sink.clone()).unwrap());
+/// A store whose writer stands at a gate, and how it runs a group.
+struct Gated {
+    store: Arc<dyn Store>,
+    gate: Arc<Gate>,
+    phase: fn(&Command) -> u8,
+    /// Whether each phase is a transaction of its own.
+    parted: bool,
+    /// Where it is kept.
+    _kept: Box<dyn Any>,
+}
+
+impl Gated {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gate = Arc::new(Gate::default());
+        let options = Options {
+            synchronous: Synchronous::Off,
+            group_millis: 600_000,
+            ..Options::new(folder.path().join("test.db"))
+        };
+        let store = Arc::new(SqliteStore::open(options, gate.clone()).unwrap());
+        Self { store, gate, phase: phase_on_sqlite, parted: false, _kept: Box::new(folder) }
+    }
+
+    async fn postgres() -> Option<Self> {
+        let database = database("properties::groups on PostgreSQL")?;
+        let gate = Arc::new(Gate::default());
+        let store = Arc::new(PostgresStore::open(postgres_options(&database), gate.clone()).await.unwrap());
+        Some(Self { store, gate, phase: phase_on_postgres, parted: true, _kept: Box::new(database) })
+    }
+
+    /// What a group does to the model, in the order that this store promises.
+    fn apply(&self, memory: &mut Memory, group: &[(Timestamp, Command)]) -> Vec<Answer> {
+        let mut order: Vec<usize> = (0..group.len()).collect();
+        order.sort_by_key(|&place| (self.phase)(&group[place].1));
+        let together = |a: &usize, b: &usize| !self.parted || (self.phase)(&group[*a].1) == (self.phase)(&group[*b].1);
+        let mut answers: Vec<Option<Answer>> = vec![None; group.len()];
+        for places in order.chunk_by(together) {
+            let jobs: Vec<_> = places.iter().map(|&place| &group[place]).collect();
+            for (&place, answer) in places.iter().zip(apply_transaction(memory, &jobs)) {
+                answers[place] = Some(answer);
+            }
+        }
+        answers.into_iter().map(Option::unwrap).collect()
+    }
+
+    /// The answers to commands that its writer finds waiting together.
+    async fn group(&self, world: &mut World, memory: &mut Memory, group: &[(Timestamp, Command)]) -> Vec<Answer> {
+        // A commit of its own, behind which the writer is held up until the group is together.
+        let first = Command::Submit(Submit { tasks: vec![world.bystander()], idempotency: None });
+        self.apply(memory, &[(world.now, first.clone())]);
+        Gate::settle(&*self.store).await;
+        self.gate.shut();
+        self.store.execute(world.now, first).await.unwrap();
+        let call = |(now, command): &(Timestamp, Command)| {
+            let (store, now, command) = (self.store.clone(), *now, command.clone());
+            tokio::spawn(async move { store.execute(now, command).await.unwrap().value })
+        };
+        let calls: Vec<_> = group.iter().map(call).collect();
+        while self.store.health().await.queued < group.len() as u64 {
+            tokio::task::yield_now().await;
+        }
+        self.gate.open();
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await.unwrap());
+        }
+        answers
+    }
+}
+
+async fn run_groups(real: Gated, groups: &[Vec<Move>]) {
     let (mut memory, mut world) = (Memory::default(), World::new());
     for moves in groups {
         let group: Vec<(Timestamp, Command)> =
@@ -225,41 +303,40 @@ async fn run_groups(groups: &[Vec<Move>]) {
         if group.is_empty() {
             continue;
         }
-        // A commit of its own, behind which the writer is held up until the group is together.
-        let first = Command::Submit(Submit { tasks: vec![world.bystander()], idempotency: None });
-        apply_group(&mut memory, &[(world.now, first.clone())]);
-        Gate::settle(&*real).await;
-        sink.shut();
-        real.execute(world.now, first).await.unwrap();
-        let call = |(now, command): &(Timestamp, Command)| {
-            let (real, now, command) = (real.clone(), *now, command.clone());
-            tokio::spawn(async move { real.execute(now, command).await.unwrap().value })
-        };
-        let calls: Vec<_> = group.iter().map(call).collect();
-        while real.queued() < group.len() {
-            tokio::task::yield_now().await;
-        }
-        sink.open();
-        let wanted = apply_group(&mut memory, &group);
-        for ((call, wanted), (_, command)) in calls.into_iter().zip(wanted).zip(&group) {
-            assert_eq!(call.await.unwrap(), wanted, "answer to {}", command.name());
-            world.learn(&wanted);
+        let found = real.group(&mut world, &mut memory, &group).await;
+        let wanted = real.apply(&mut memory, &group);
+        for ((found, wanted), (_, command)) in found.iter().zip(&wanted).zip(&group) {
+            assert_eq!(found, wanted, "answer to {}", command.name());
+            world.learn(wanted);
         }
     }
     let model = MemoryStore::with(memory, Arc::new(Recorder::default()));
-    compare(&*real, &model, &world).await;
+    compare(&*real.store, &model, &world).await;
 }
 
-#[test]
-fn a_group_does_what_its_commands_do_one_after_the_other() {
+/// Sequences of groups against a store that each makes anew.
+fn groups<F: Future<Output = Option<Gated>>>(cases: u32, store: fn() -> F) {
     // One thread, so that what is called in order is queued in order.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 40, max_shrink_iters: 400, ..Config::default() });
-    let groups = prop::collection::vec(prop::collection::vec(any_move(), 1..12), 1..16);
+    let mut runner = TestRunner::new(Config { cases, max_shrink_iters: 400, ..Config::default() });
     runner
-        .run(&groups, |groups| {
-            runtime.block_on(run_groups(&groups));
+        .run(&prop::collection::vec(prop::collection::vec(any_move(), 1..12), 1..16), |groups| {
+            runtime.block_on(async {
+                if let Some(store) = store().await {
+                    run_groups(store, &groups).await;
+                }
+            });
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_group_on_sqlite_does_what_its_commands_do_one_after_the_other() {
+    groups(40, || async { Some(Gated::sqlite()) });
+}
+
+#[test]
+fn a_group_on_postgres_does_what_its_commands_do_one_after_the_other() {
+    groups(8, Gated::postgres);
 }
