@@ -1,5 +1,5 @@
 //! Three servers on one PostgreSQL and one Redis, and ten workers that know all three: everything between them and each of them is
-//! cut, stopped, killed, slowed down and started again.
+//! cut, stopped, killed, slowed down and started again, and PostgreSQL is made to do without connections, tables and its disk.
 //!
 //! Each server has a proxy before it, and one to each service, so that one of them can be cut off alone.
 
@@ -18,6 +18,7 @@ use regatta_services::{Postgres, Proxy, Redis, Stop, Way};
 use regatta_worker::supervisor::proc::children;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::database::{CONNECTIONS, READERS, crowd, lock, slow_disk, stuck_disk};
 use super::{Chance, LEASE_SECONDS, rounds, storm, workshop};
 use crate::rig::{Home, Platform, Process, until};
 
@@ -43,9 +44,10 @@ struct Fleet {
 }
 
 fn serve(home: Home, listen: &str, database: &str, redis: &str) -> Platform {
-    let lease = LEASE_SECONDS.to_string();
-    let arguments = ["serve", "--listen", listen, "--database", database, "--redis", redis, "--lease-seconds", &lease];
-    Platform::start(home, &arguments)
+    let (lease, readers) = (LEASE_SECONDS.to_string(), READERS.to_string());
+    let arguments = ["serve", "--listen", listen, "--database", database, "--redis", redis];
+    let limits = ["--lease-seconds", &lease, "--pool-size", &readers];
+    Platform::start(home, &[&arguments[..], &limits].concat())
 }
 
 impl Fleet {
@@ -93,7 +95,7 @@ impl Fleet {
     fn strike(&mut self, chance: &mut Chance) -> String {
         let number = chance.below(NODES as u64) as usize;
         let rest = rest(chance);
-        match chance.below(16) {
+        match chance.below(20) {
             0 | 1 => {
                 let Platform { mut process, home, .. } = self.nodes[number].platform.take().unwrap();
                 process.kill();
@@ -157,6 +159,10 @@ impl Fleet {
                 self.redis.resume();
                 format!("Redis gone for {rest:?}")
             }
+            15 => crowd(&self.postgres, chance, rest),
+            16 => lock(&self.postgres, &self.servers(), chance, rest),
+            17 => slow_disk(&self.postgres, chance, rest),
+            18 => stuck_disk(&self.postgres, rest),
             _ => {
                 let by = Duration::from_millis(20 + chance.below(200));
                 self.nodes[number].database.delay(Way::ToClient, by);
@@ -253,7 +259,7 @@ fn watch(servers: &[String], mut chance: Chance, over: &AtomicBool) -> usize {
 #[test]
 fn three_servers_lose_nothing_and_do_nothing_twice_whatever_is_struck() {
     let test = "chaos::many";
-    let Some(postgres) = Postgres::start_with(test, &["fsync=on"], &[]) else { return };
+    let Some(postgres) = Postgres::start_with(test, &["fsync=on", CONNECTIONS], &[]) else { return };
     let Some(redis) = Redis::start(test) else { return };
     let home = Home::new();
     let dir = home.path("work");

@@ -8,6 +8,7 @@
 //!
 //! `REGATTA_KILL_ROUNDS` (default 20) says how often something is struck, `REGATTA_KILL_SEED` chooses when and what.
 
+mod database;
 mod many;
 mod one;
 
