@@ -73,6 +73,8 @@ pub struct Node {
     server: ServerService,
     handle: Handle,
     first_token: Option<Secret>,
+    /// Where it is listed as long as it is up.
+    redis: Option<Arc<RedisTransport>>,
 }
 
 impl NodeOptions {
@@ -89,13 +91,17 @@ impl NodeOptions {
         };
         // First: who cannot listen leaves the database alone.
         let bound = server_options.bind().map_err(listen_failure)?;
+        let mut redis = None;
         let bus: Arc<dyn Bus> = match &self.database {
             Database::Sqlite(_) => Arc::new(LocalBus::new()),
             Database::Postgres(url) => {
                 // First: where there is no database there is nobody to hear.
                 postgres::migrate(url).await.map_err(store_failure)?;
                 let transport: Arc<dyn Transport> = match &self.redis {
-                    Some(redis) => Arc::new(RedisTransport::start(redis, Default::default()).map_err(Failure::usage)?),
+                    Some(url) => {
+                        let transport = RedisTransport::start(url, Default::default()).map_err(Failure::usage)?;
+                        redis.insert(Arc::new(transport)).clone()
+                    }
                     None => Arc::new(Notifications(Relay::start(url).map_err(store_failure)?)),
                 };
                 Arc::new(RelayBus::over(transport))
@@ -123,7 +129,7 @@ impl NodeOptions {
         };
         let built = build_over(store.clone(), world, &sink, bound, self.lease_seconds, self.retain).await;
         match built {
-            Ok(node) => Ok(node),
+            Ok(node) => Ok(Node { redis, ..node }),
             Err(failure) => {
                 store.close().await;
                 Err(failure)
@@ -202,7 +208,7 @@ async fn build_over(
         Access::Tokens => first_token(&*store).await?,
         Access::Loopback | Access::Open => None,
     };
-    Ok(Node { store, engine: engine_service, server, handle, first_token })
+    Ok(Node { store, engine: engine_service, server, handle, first_token, redis: None })
 }
 
 /// A user's token where there has never been one: without it nobody could do anything.
@@ -255,7 +261,7 @@ impl Node {
     /// # Errors
     /// When a part of it ends by itself.
     pub async fn run(self, drain: impl Future<Output = ()>) -> Result<(), Failure> {
-        let Self { store, engine, server, .. } = self;
+        let Self { store, engine, server, redis, .. } = self;
         let (stop_engine, engine_stops) = oneshot::channel::<()>();
         let mut engine = tokio::spawn(engine.run(async move {
             // Dropped or sent: both mean stop.
@@ -277,6 +283,9 @@ impl Node {
             None => engine.await,
         };
         store.close().await;
+        if let Some(redis) = redis {
+            redis.leave().await;
+        }
         served.map_err(|error| Failure::failed(format!("the server cannot serve: {error}")))?;
         match ended {
             Ok(Ok(())) if !early => Ok(()),

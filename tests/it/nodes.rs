@@ -278,6 +278,22 @@ fn news_by_redis_and_without_it_when_it_is_gone() {
 }
 
 #[test]
+fn a_server_that_ends_in_order_is_gone_from_redis_at_once() {
+    let test = "nodes::a_server_that_ends_in_order";
+    let (Some(database), Some(redis)) = (database(test), Redis::start(test)) else { return };
+    let url = redis.url();
+    let arguments = ["serve", "--listen", "localhost:0", "--database", database.url(), "--redis", &url];
+    let [one, two] = [Platform::start(Home::new(), &arguments), Platform::start(Home::new(), &arguments)];
+    until("both to be listed", || (redis.ask("DBSIZE") == ":2").then_some(()));
+    assert!(one.stop().0.success());
+    assert_eq!(redis.ask("DBSIZE"), ":1");
+    // Where there is none it ends all the same.
+    redis.freeze();
+    assert!(two.stop().0.success());
+    redis.thaw();
+}
+
+#[test]
 fn a_redis_is_for_many_servers() {
     let home = Home::new();
     let ran = home.run(["serve", "--listen", "localhost:0", "--redis", "redis://localhost"]);

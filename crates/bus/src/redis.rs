@@ -5,7 +5,7 @@
 //! | Name | What |
 //! |---|---|
 //! | `regatta:bus` | the channel of all nodes' messages, see [`relay`](crate::relay); nothing of them stays |
-//! | `regatta:node:ID` | a node that is up: JSON with its version and since when, renewed every 30 s, gone after 90 |
+//! | `regatta:node:ID` | a node that is up: JSON with its version and since when, renewed every 30 s, gone with it, or after 90 |
 //!
 //! Another prefix than `regatta` keeps several platforms on one Redis apart; channels know no database numbers. Nothing else is
 //! written, so what is in Redis does not grow with what the platform did, and a Redis that is emptied has lost nothing.

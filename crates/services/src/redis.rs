@@ -1,5 +1,6 @@
 //! Redis, or Valkey.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
@@ -102,6 +103,18 @@ impl Redis {
     /// The same by another port: that of a [proxy](crate::Proxy) before it.
     pub fn url_at(&self, port: u16) -> String {
         format!("redis://:{}@127.0.0.1:{port}", self.password)
+    }
+
+    /// Its answer to a command, the first line of it.
+    ///
+    /// # Panics
+    /// When it gives none.
+    pub fn ask(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection to Redis");
+        write!(stream, "AUTH {}\r\n{command}\r\n", self.password).expect("a command for Redis");
+        let mut lines = BufReader::new(stream).lines().map(|line| line.expect("an answer of Redis"));
+        assert_eq!(lines.next().as_deref(), Some("+OK"));
+        lines.next().expect("an answer of Redis")
     }
 
     /// Its password.

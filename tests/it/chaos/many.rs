@@ -4,8 +4,6 @@
 //! Each server has a proxy before it, and one to each service, so that one of them can be cut off alone.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -151,7 +149,7 @@ impl Fleet {
             13 => cut_off(&self.nodes[number].front, rest, &format!("everybody from server {number}")),
             14 => {
                 if chance.below(2) == 0 {
-                    flush(&self.redis);
+                    assert_eq!(self.redis.ask("FLUSHALL"), "+OK");
                     return "Redis emptied".to_owned();
                 }
                 self.redis.stop();
@@ -201,15 +199,6 @@ fn cut_off(proxy: &Proxy, rest: Duration, what: &str) -> String {
     std::thread::sleep(rest);
     proxy.heal();
     format!("{what} cut off for {rest:?}")
-}
-
-/// Everything in Redis is forgotten.
-fn flush(redis: &Redis) {
-    let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
-    write!(stream, "AUTH {}\r\nFLUSHALL\r\nQUIT\r\n", redis.password()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer.matches("+OK").count(), 3, "{answer}");
 }
 
 /// Watches tasks from their first event to their end, at whichever server answers. Each event comes once and in order; what is
