@@ -302,27 +302,19 @@ fn a_redis_is_for_many_servers() {
     assert!(ran.code == Some(2) && ran.stderr.contains("no Redis") && !ran.stderr.contains("hidden"), "{ran:?}");
 }
 
-/// A certificate for localhost that vouches for itself, and its key, as the files of a service.
-fn certificate() -> [(&'static str, String); 2] {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    [("server.crt", made.cert.pem()), ("server.key", made.signing_key.serialize_pem())]
-}
-
 #[test]
 fn postgres_and_redis_over_tls() {
     let test = "nodes::postgres_and_redis_over_tls";
-    let [certificate, key] = certificate();
-    let files = [(certificate.0, certificate.1.as_bytes()), (key.0, key.1.as_bytes())];
+    let home = Home::new();
+    let ([root, key], [other, _]) = (home.certificate("root"), home.certificate("other"));
+    let (certificate, key) = (std::fs::read(&root).unwrap(), std::fs::read(key).unwrap());
+    let files = [("server.crt", &certificate[..]), ("server.key", &key[..])];
     let settings = ["ssl=on", "ssl_cert_file={folder}/server.crt", "ssl_key_file={folder}/server.key"];
     let Some(postgres) = Postgres::start_with(test, &settings, &files) else { return };
     let arguments = ["--tls-port", "{port}", "--port", "0", "--tls-auth-clients", "no"];
     let keys = ["--tls-cert-file", "{folder}/server.crt", "--tls-key-file", "{folder}/server.key"];
     let Some(redis) = Redis::start_with(test, &[&arguments[..], &keys].concat(), &files) else { return };
 
-    let home = Home::new();
-    let (root, other) = (home.path("root.pem"), home.path("other.pem"));
-    std::fs::write(&root, &certificate.1).unwrap();
-    std::fs::write(&other, self::certificate()[0].1.as_bytes()).unwrap();
     let url = |host: &str, mode: &str, root: &std::path::Path| {
         let url = postgres.url().replace("127.0.0.1", host);
         format!("{url}?sslmode={mode}&sslrootcert={}", root.display())

@@ -41,6 +41,17 @@ impl Home {
         self.dir.path().join(name)
     }
 
+    /// A certificate for localhost that vouches for itself, and its key, in files.
+    pub fn certificate(&self, name: &str) -> [PathBuf; 2] {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let parts = [("pem", made.cert.pem()), ("key", made.signing_key.serialize_pem())];
+        parts.map(|(kind, text)| {
+            let file = self.path(&format!("{name}.{kind}"));
+            std::fs::write(&file, text).unwrap();
+            file
+        })
+    }
+
     /// The binary with nothing of the caller's environment but what programs need.
     pub fn regatta<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_regatta"));

@@ -1,7 +1,6 @@
 //! A server that other machines can reach: tokens from the first start to the revocation, and TLS.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
 
 use crate::rig::{Home, Platform, Process, Ran, until};
 
@@ -152,19 +151,10 @@ fn tokens_are_managed_without_a_server_too() {
     assert!(unknown.code == Some(1) && !unknown.stderr.contains(secret), "{unknown:?}");
 }
 
-/// A certificate for localhost and the key of it, in files.
-fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (folder.join("farm.pem"), folder.join("farm.key"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    (certificate, key)
-}
-
 #[test]
 fn a_task_goes_the_whole_way_over_tls() {
     let home = Home::new();
-    let (certificate, key) = certificate(&home.path(""));
+    let [certificate, key] = home.certificate("farm");
     let (certificate, key) = (certificate.to_str().unwrap().to_owned(), key.to_str().unwrap().to_owned());
     let arguments = ["serve", "--listen", "localhost:0", "--tls-cert", &certificate, "--tls-key", &key];
     let platform = Platform::start(home, &arguments);
@@ -189,7 +179,7 @@ fn a_task_goes_the_whole_way_over_tls() {
 #[test]
 fn a_certificate_that_cannot_be_used_is_told_at_the_start() {
     let home = Home::new();
-    let (certificate, key) = certificate(&home.path(""));
+    let [certificate, key] = home.certificate("farm");
     let start = |more: &[&std::ffi::OsStr]| {
         let mut command = home.regatta(["serve", "--listen", "localhost:0"]);
         Ran::from(command.args(more).output().unwrap())
