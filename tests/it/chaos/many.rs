@@ -17,7 +17,7 @@ use regatta_worker::supervisor::proc::children;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::database::{CONNECTIONS, READERS, crowd, lock, slow_disk, stuck_disk};
-use super::{Chance, LEASE_SECONDS, rounds, storm, workshop};
+use super::{Chance, Ends, LEASE_SECONDS, rounds, storm, workshop};
 use crate::rig::{Home, Platform, Process, until};
 
 const NODES: usize = 3;
@@ -273,8 +273,9 @@ fn weather(fleet: &mut Fleet, servers: &[String], dir: &Path, (rounds, seed): (u
     std::thread::scope(|scope| {
         let over = &over;
         let watcher = scope.spawn(move || watch(servers, Chance(seed ^ 0xFACE), over));
+        let ends = Ends(over);
         storm(servers, dir, (rounds, seed), |chance| fleet.strike(chance));
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         println!("{} tasks were watched from their first event to their last", watcher.join().unwrap());
     });
 }

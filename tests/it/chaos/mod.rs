@@ -112,6 +112,15 @@ fn reader(servers: &[String], mut chance: Chance, over: &AtomicBool) {
     }
 }
 
+/// Says that it is over when it goes, also by a panic, so that nobody goes on for ever with what another has given up.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
@@ -144,11 +153,12 @@ fn storm(servers: &[String], dir: &Path, (rounds, seed): (u64, u64), mut strike:
             })
             .collect();
         let reader = scope.spawn(move || reader(servers, Chance(seed.wrapping_add(1 + CLIENTS)), over));
+        let ends = Ends(over);
         for round in 0..rounds {
             chance.pause(100, 1_500);
             println!("round {round}: {}", strike(&mut chance));
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         reader.join().unwrap();
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
