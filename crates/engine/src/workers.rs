@@ -104,6 +104,7 @@ impl Engine {
             current_task: request.current_task,
             running: request.running,
             lease: self.lease(),
+            late: false,
         };
         self.heard(worker, self.run(heartbeat).await?)
     }

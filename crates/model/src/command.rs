@@ -327,6 +327,17 @@ pub struct Heartbeat {
     pub running: Option<Vec<Lease>>,
     /// The configured length of a lease.
     pub lease: Span,
+    /// Whether it waited so long for the store that leases may be newer than it: what it leaves out says nothing. A store
+    /// that kept it waiting sets this.
+    pub late: bool,
+}
+
+impl Heartbeat {
+    /// How long it may wait for the store before it is late. A worker that gets no answer waits longer than this before it says
+    /// it again, so of two that were said before a lease was given, and come after it, only one counts; and one is not enough.
+    pub fn may_wait(&self) -> Span {
+        Span::micros(self.lease.0 / 12).min(Span::seconds(5))
+    }
 }
 
 /// Answer to what a worker says of itself.

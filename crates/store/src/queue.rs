@@ -1,10 +1,11 @@
 //! What waits for the writer: bounded, and in three classes, so that a flood of one cannot starve the others.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use regatta_model::command::{Answer, Command};
+use regatta_model::command::{Answer, Command, Heartbeat};
 use regatta_model::{Timestamp, plan::NewSteps};
 use tokio::sync::oneshot;
 
@@ -29,6 +30,16 @@ impl Job {
         let (answer, answered) = oneshot::channel();
         let rows = rows(&command);
         (Self { now, command, queued: Instant::now(), answer, rows, number: 0 }, answered)
+    }
+
+    /// What is to be done now: a heartbeat that waited too long is late.
+    pub(crate) fn command(&self) -> Cow<'_, Command> {
+        match &self.command {
+            Command::Heartbeat(beat) if self.queued.elapsed().as_micros() as i64 > beat.may_wait().0 => {
+                Cow::Owned(Command::Heartbeat(Heartbeat { late: true, ..beat.clone() }))
+            }
+            command => Cow::Borrowed(command),
+        }
     }
 }
 

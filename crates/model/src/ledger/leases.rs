@@ -54,18 +54,23 @@ impl<R: Rows> Ledger<'_, R> {
         self.make_ready(key)
     }
 
-    /// Renews exactly what a worker runs; what it left out twice in a row goes back. Without `running` all are renewed.
+    /// Renews exactly what a worker runs; what it left out twice in a row, and not `late`, goes back. Without `running` all are
+    /// renewed.
     pub(super) fn renew_running(
         &mut self,
         worker: WorkerKey,
         running: Option<&[Lease]>,
         length: Span,
+        late: bool,
     ) -> Result<(), R::Error> {
         let named: Option<HashSet<Lease>> = running.map(|leases| leases.iter().copied().collect());
         for key in self.rows.leased_by(worker)? {
             let row = self.rows.subtask_mut(key)?;
             if named.as_ref().is_none_or(|named| named.contains(&row.lease())) {
                 self.renew(key, length)?;
+                continue;
+            }
+            if late {
                 continue;
             }
             row.missed += 1;

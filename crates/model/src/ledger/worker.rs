@@ -86,7 +86,7 @@ impl<R: Rows> Ledger<'_, R> {
         }
         // A worker that says it is gone renews nothing: its leases run out.
         if command.said != WorkerStatus::Offline {
-            self.renew_running(key, command.running.as_deref(), length)?;
+            self.renew_running(key, command.running.as_deref(), length, command.late)?;
         }
         Ok(Heard::Yes)
     }

@@ -172,6 +172,7 @@ impl World {
             current_task: None,
             running: Some(running.to_vec()),
             lease: LEASE,
+            late: false,
         });
     }
 

@@ -190,7 +190,7 @@ impl Writer {
             };
             // A panic is a fault of the ledger: the transaction is given up, and the command is the only one to fail.
             let applied =
-                catch_unwind(AssertUnwindSafe(|| ledger::apply(&mut self.rows, &mut effects, now, &job.command)));
+                catch_unwind(AssertUnwindSafe(|| ledger::apply(&mut self.rows, &mut effects, now, &job.command())));
             answers.push(applied.map_err(|panic| DbError::Panicked(panic_text(&*panic)))??);
             latest = latest.max(now);
             if matches!(job.command, Command::Sweep(_)) {

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod keeping;
+mod late;
 mod moving;
 mod postgres;
 mod power;

@@ -225,9 +225,9 @@ fn apply_transaction(memory: &mut Memory, jobs: &[&(Timestamp, Command)]) -> Vec
 }
 
 /// A store whose writer stands at a gate, and how it runs a group.
-struct Gated {
-    store: Arc<dyn Store>,
-    gate: Arc<Gate>,
+pub struct Gated {
+    pub store: Arc<dyn Store>,
+    pub gate: Arc<Gate>,
     phase: fn(&Command) -> u8,
     /// Whether each phase is a transaction of its own.
     parted: bool,
@@ -236,7 +236,7 @@ struct Gated {
 }
 
 impl Gated {
-    fn sqlite() -> Self {
+    pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let gate = Arc::new(Gate::default());
         let options = Options {
@@ -248,8 +248,8 @@ impl Gated {
         Self { store, gate, phase: phase_on_sqlite, parted: false, _kept: Box::new(folder) }
     }
 
-    async fn postgres() -> Option<Self> {
-        let database = database("properties::groups on PostgreSQL")?;
+    pub async fn postgres() -> Option<Self> {
+        let database = database("a PostgreSQL store at a gate")?;
         let gate = Arc::new(Gate::default());
         let store = Arc::new(PostgresStore::open(postgres_options(&database), gate.clone()).await.unwrap());
         Some(Self { store, gate, phase: phase_on_postgres, parted: true, _kept: Box::new(database) })

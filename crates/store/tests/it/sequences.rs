@@ -285,6 +285,7 @@ impl World {
                     2 => WorkerStatus::Idle,
                     _ => WorkerStatus::Online,
                 };
+                command.late = said > 5;
                 if said == 3 {
                     command.resources = None;
                     command.current_task = Some("something".into());

@@ -274,6 +274,7 @@ pub fn heartbeat(worker: WorkerId, running: Option<Vec<Lease>>) -> Heartbeat {
         current_task: None,
         running,
         lease: LEASE,
+        late: false,
     }
 }
 
