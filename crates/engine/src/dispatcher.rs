@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use regatta_model::command::Claim;
-use regatta_model::{LaneKey, WorkerId, WorkerKey};
+use regatta_model::{LaneKey, Span, WorkerId, WorkerKey};
 use regatta_store::StoreError;
 use tokio::sync::oneshot;
 
@@ -74,6 +74,17 @@ impl Drop for ExpectedSlot<'_> {
 
 /// Pause after the store refused a claim.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// What is left of a lease that was asked for so long ago: the store counts it from then, its worker from when it hears of it.
+/// What the worker keeps in hand covers a little. After more than a quarter its worker's heartbeats may have left it out twice
+/// already, and somebody else have it.
+fn left_of(length: Span, took: Span) -> Option<Span> {
+    let little = Span::micros(length.0 / 12).min(Span::seconds(5));
+    if took <= little {
+        return Some(length);
+    }
+    (took.0 <= length.0 / 4).then(|| Span::micros(length.0 - took.0))
+}
 
 impl Engine {
     /// Has the dispatcher look at the store and give away what can be given, and waits for it.
@@ -235,9 +246,17 @@ impl Engine {
             }
         };
         let given = assignments.len() as u32;
+        let took = self.now() - claimed_at;
         let mut fleet = self.inner.fleet.lock();
-        let mut undelivered = Vec::new();
-        for assignment in assignments {
+        let (mut undelivered, mut too_late) = (Vec::new(), Vec::new());
+        for mut assignment in assignments {
+            match left_of(assignment.lease_length, took) {
+                Some(left) => assignment.lease_length = left,
+                None => {
+                    too_late.push(assignment);
+                    continue;
+                }
+            }
             let seat = fleet.row(assignment.worker).and_then(|row| seats.get(&row.key));
             let (session, updates) = seat.copied().unwrap_or_default();
             if let Handed::NotHere(assignment) = fleet.hand(assignment, session, updates, claimed_at) {
@@ -252,6 +271,9 @@ impl Engine {
         drop(fleet);
         for assignment in undelivered {
             self.give_back_soon(*assignment, "its worker's line was closed before it was given");
+        }
+        for assignment in too_late {
+            self.give_back_soon(assignment, "the store took so long that its lease may be over");
         }
     }
 }

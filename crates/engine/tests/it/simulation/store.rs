@@ -219,8 +219,14 @@ macro_rules! reads {
                 if self.fails() {
                     return Err(StoreError::Database("the disk says no".into()));
                 }
+                let claims = matches!(command, Command::Claim(_));
                 let answer = self.durable.apply(now, command).await;
                 self.pass().await;
+                if claims && self.failing.load(Ordering::Relaxed) > 0 && self.durable.chance.one_in(20) {
+                    // A commit that takes long.
+                    tokio::time::sleep(self.durable.chance.seconds(1, 100)).await;
+                    self.pass().await;
+                }
                 if self.fails() {
                     return Err(StoreError::Unknown("the line to the database was cut".into()));
                 }
