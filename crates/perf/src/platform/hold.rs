@@ -45,13 +45,15 @@ impl Round {
         Ok(Self { folder })
     }
 
-    /// Notes that one began.
+    /// Notes that one began; when.
     ///
     /// # Errors
     /// When the note cannot be made.
     pub fn begin(&self, who: &str) -> std::io::Result<f64> {
+        // Before anybody sees the note: the round may be released, and others end, before this process goes on.
+        let from = now();
         std::fs::write(self.folder.join(format!("began-{who}")), "")?;
-        Ok(now())
+        Ok(from)
     }
 
     /// How many began.
@@ -124,8 +126,13 @@ mod tests {
     fn a_round_counts_who_began_and_keeps_to_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let round = Round::new(folder.path(), "parallel-1").unwrap();
+        let before = now();
         round.begin("1").unwrap();
-        round.begin("2").unwrap();
+        let from = round.begin("2").unwrap();
+        let noted = std::fs::metadata(folder.path().join("parallel-1/began-2")).unwrap().modified().unwrap();
+        let noted = noted.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        // A file system's clock may lag by one of its ticks.
+        assert!((before..=noted + 0.02).contains(&from), "{before} {from} {noted}");
         assert_eq!((round.began(), round.is_released()), (2, false));
         round.release().unwrap();
         assert_eq!((round.began(), round.is_released()), (2, true));
