@@ -16,7 +16,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use regatta_model::command::Claim;
+use regatta_model::command::{Claim, slack};
 use regatta_model::{LaneKey, Span, WorkerId, WorkerKey};
 use regatta_store::StoreError;
 use tokio::sync::oneshot;
@@ -79,8 +79,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What the worker keeps in hand covers a little. After more than a quarter its worker's heartbeats may have left it out twice
 /// already, and somebody else have it.
 fn left_of(length: Span, took: Span) -> Option<Span> {
-    let little = Span::micros(length.0 / 12).min(Span::seconds(5));
-    if took <= little {
+    if took <= slack(length) {
         return Some(length);
     }
     (took.0 <= length.0 / 4).then(|| Span::micros(length.0 - took.0))

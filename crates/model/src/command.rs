@@ -332,11 +332,16 @@ pub struct Heartbeat {
     pub late: bool,
 }
 
+/// How late something may be that is said of leases of this length, and count as said in time.
+pub fn slack(lease: Span) -> Span {
+    Span::micros(lease.0 / 12).min(Span::seconds(5))
+}
+
 impl Heartbeat {
     /// How long it may wait for the store before it is late. A worker that gets no answer waits longer than this before it says
     /// it again, so of two that were said before a lease was given, and come after it, only one counts; and one is not enough.
     pub fn may_wait(&self) -> Span {
-        Span::micros(self.lease.0 / 12).min(Span::seconds(5))
+        slack(self.lease)
     }
 }
 

@@ -6,7 +6,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::try_maybe_done;
-
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;

@@ -151,7 +151,13 @@ mod tests {
         let mut listed: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
         listed.sort_unstable();
         assert_eq!(names, listed);
-        for (name, sql) in ALL {
+        let several: [(&str, &str); 4] = [
+            ("several tasks", &INSERT_TASKS),
+            ("several task states", &INSERT_TASK_STATES),
+            ("several subtasks", &INSERT_SUBTASKS),
+            ("several events", &INSERT_SEVERAL_EVENTS),
+        ];
+        for (name, sql) in ALL.iter().chain(&several) {
             if let Err(error) = conn.prepare(sql) {
                 panic!("{name}: {error}");
             }

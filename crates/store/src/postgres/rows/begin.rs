@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::PostgresRows;
-use super::subtasks::block;
+use super::subtasks::{block, block_params};
 use crate::postgres::error::DbError;
 use crate::postgres::link::{Batch, Param, Result};
 use crate::postgres::wanted::Wanted;
@@ -74,8 +74,7 @@ impl PostgresRows {
             }
             blocks = self.known_blocks(wanted);
             if !blocks.is_empty() {
-                Self::ask_blocks(&blocks, &mut first.batch);
-                first.parts.push(Part::Blocks);
+                first.ask(Part::Blocks, sql::LOAD_BLOCKS, block_params(&blocks));
             }
             // Who holds what is loaded must be known before any worker is locked.
             workers_locked = blocks.is_empty() && wanted.plans.is_empty() && !wanted.worker_keys.is_empty();

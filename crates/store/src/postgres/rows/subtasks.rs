@@ -12,7 +12,7 @@ use super::PostgresRows;
 use crate::pack::keys;
 use crate::pack::subtask as packed;
 use crate::postgres::error::DbError;
-use crate::postgres::link::{Batch, Result};
+use crate::postgres::link::{Batch, Param, Result};
 use crate::postgres::{codec, sql};
 
 /// Subtasks that are loaded together, a power of two: from one whose position is a multiple of it. Who wants a subtask
@@ -51,6 +51,11 @@ pub(super) fn block(key: SubtaskKey) -> i64 {
     key.0 & !(NEIGHBOURS - 1)
 }
 
+/// What `load_blocks.sql` is asked with.
+pub(super) fn block_params(blocks: &BTreeSet<i64>) -> Vec<Param> {
+    vec![Box::new(blocks.iter().copied().collect::<Vec<i64>>()), Box::new(NEIGHBOURS - 1)]
+}
+
 impl PostgresRows {
     /// Takes rows that were read after their tasks were locked.
     fn take_subtasks<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) -> Result<()> {
@@ -85,13 +90,8 @@ impl PostgresRows {
         Ok(())
     }
 
-    /// The same in the trip that locks the tasks, right behind it.
-    pub(super) fn ask_blocks(blocks: &BTreeSet<i64>, batch: &mut Batch) {
-        let blocks: Vec<i64> = blocks.iter().copied().collect();
-        batch.add(sql::LOAD_BLOCKS, vec![Box::new(blocks), Box::new(NEIGHBOURS - 1)]);
-    }
-
-    /// What came of [`Self::ask_blocks`]; subtasks of a task that is not there any more are nobody's.
+    /// Takes blocks that were asked for in the trip that locks their tasks, right behind it; subtasks of a task that is not
+    /// there any more are nobody's.
     pub(super) fn take_blocks(&mut self, blocks: BTreeSet<i64>, rows: &[Row]) -> Result<()> {
         self.blocks.extend(blocks.into_iter().filter(|&block| self.tasks.contains_key(&SubtaskKey(block).task())));
         let mut there = Vec::with_capacity(rows.len());
@@ -427,7 +427,7 @@ impl PostgresRows {
             if keys.is_empty() {
                 continue;
             }
-            let mut params: Vec<crate::postgres::link::Param> = vec![
+            let mut params: Vec<Param> = vec![
                 Box::new(keys),
                 Box::new(states),
                 Box::new(ranks),

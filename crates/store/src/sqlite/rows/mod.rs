@@ -92,8 +92,7 @@ impl<'a> Lazy<'a> {
     }
 }
 
-/// Inserts a known number of rows, several with one statement as far as they go: opening a table and finding the place in
-/// its indexes costs about as much as a row.
+/// Inserts a known number of rows, several with one statement as far as they go: a statement has costs of its own.
 struct Inserts<'a> {
     one: Lazy<'a>,
     several: Lazy<'a>,

@@ -150,10 +150,9 @@ impl SqliteRows {
     pub(super) fn flush_tasks(&mut self) -> Result<()> {
         let mut changed = std::mem::take(&mut self.changed_tasks);
         changed.sort_unstable();
-        let entries = || changed.iter().filter_map(|&key| self.tasks.get(key));
-        let made = entries().filter(|entry| entry.unwritten.is_some()).count();
-        let new = entries().filter(|entry| entry.written.is_none()).count();
-        let mut insert_task = Inserts::new(&self.conn, sql::INSERT_TASK, &sql::INSERT_TASKS, made);
+        let new =
+            changed.iter().filter(|&&key| self.tasks.get(key).is_some_and(|entry| entry.written.is_none())).count();
+        let mut insert_task = Inserts::new(&self.conn, sql::INSERT_TASK, &sql::INSERT_TASKS, new);
         let mut insert = Inserts::new(&self.conn, sql::INSERT_TASK_STATE, &sql::INSERT_TASK_STATES, new);
         let mut counts = Lazy::new(&self.conn, sql::UPDATE_TASK_COUNTS);
         let mut update = Lazy::new(&self.conn, sql::UPDATE_TASK_STATE);
